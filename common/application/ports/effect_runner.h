@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Port: performs the effects that contexts ask for; a composition root maps each operation to a
+// provider's port. Blocking, in batches.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/status.h"
+#include "domain/bounded_context.h"
+
+struct effect_result {
+    bool answered; // false: transient; the message goes down the failure ladder
+    struct effect_answer answer;
+};
+
+struct effect_runner;
+
+// Performs all requests within timeout_ms altogether; none holds up another. STATUS_INVALID: an
+// operation that this runner does not know.
+typedef enum status effect_runner_perform_fn(struct effect_runner *runner,
+                                             const struct effect_request *requests, size_t count,
+                                             int timeout_ms, struct arena *arena,
+                                             struct effect_result *results) MUST_CHECK;
+
+struct effect_runner_ops {
+    effect_runner_perform_fn *perform;
+};
+
+struct effect_runner {
+    const struct effect_runner_ops *ops;
+};
+
+static inline enum status effect_runner_perform(struct effect_runner *runner,
+                                                const struct effect_request *requests, size_t count,
+                                                int timeout_ms, struct arena *arena,
+                                                struct effect_result *results)
+{
+    return runner->ops->perform(runner, requests, count, timeout_ms, arena, results);
+}

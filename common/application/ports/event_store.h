@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// Port: the log that holds every event, command and reply. Blocking; for daemons. The edge uses the
+// same items and verdicts through its own driver.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/instant.h"
+#include "base/status.h"
+#include "base/str.h"
+#include "base/uuid.h"
+
+struct arena;
+
+enum { APPEND_ITEMS_MAX = 1024, APPEND_ROWS_MAX = 16384 };
+
+enum record_kind { RECORD_EVENT, RECORD_COMMAND, RECORD_REPLY };
+
+// Where a row stands in the log. Readers order by (epoch, tx, position), never by position alone.
+struct log_cursor {
+    int32_t epoch;
+    uint64_t tx;
+    int64_t position;
+};
+
+struct recorded_event {
+    struct log_cursor at;
+    struct str tenant;
+    struct str category;
+    struct uuid stream;
+    int32_t version;
+    struct uuid id;
+    enum record_kind kind;
+    struct str type;
+    int16_t schema_version;
+    struct str data; // JSON
+    struct str meta; // JSON
+    instant_us recorded_at;
+};
+
+struct append_stream {
+    struct uuid id;
+    struct str category;
+    int32_t expected_version; // before this item; 0: the stream must not exist
+};
+
+struct append_row {
+    size_t stream; // index into the item's streams; rows of one stream are in version order
+    struct uuid id;
+    enum record_kind kind;
+    struct str type;
+    int16_t schema_version;
+    struct str data;
+    struct str meta;
+};
+
+// An idempotency key, already hashed with tenant and principal.
+enum { KEY_FINGERPRINT_LEN = 16 };
+struct append_key {
+    struct uuid id;
+    unsigned char fingerprint[KEY_FINGERPRINT_LEN];
+    struct uuid stream; // of the answer
+    int32_t version;    // the stream's version in the answer
+    int16_t status;     // the HTTP status of the answer
+};
+
+struct timer {
+    struct uuid id;   // the same id set twice is one timer
+    struct uuid saga; // stream of the instance
+    struct str data;  // JSON: step, direction, attempt; comes back as it is
+    instant_us due;   // judged by the database's clock
+};
+
+// What commits together. All or nothing; one item's verdict never depends on its neighbours'.
+struct append_item {
+    struct str tenant;
+    const struct append_stream *streams;
+    size_t stream_count;
+    const struct append_row *rows;
+    size_t row_count;
+    struct str consumer; // of the inbox ids; empty when there are none
+    const struct uuid *inbox;
+    size_t inbox_count;
+    const struct append_key *key; // NULL: none
+    const struct timer *timers;   // set
+    size_t timer_count;
+    const struct uuid *timers_done; // deleted; one that is not there is no fault
+    size_t timer_done_count;
+};
+
+enum append_outcome {
+    APPENDED,         // also an item without rows: its inbox ids are kept, its timers done
+    VERSION_CONFLICT, // of one of its streams; nothing of the item is stored
+    DUPLICATE,        // the key is known with this fingerprint: `key` holds the first answer
+    KEY_REUSED,       // the key is known with another fingerprint
+    ALREADY_HANDLED,  // at least one inbox id is known: see inbox_handled
+    TRY_AGAIN,        // its twin held the key and failed: nothing is stored, append again
+};
+
+struct append_verdict {
+    enum append_outcome outcome;
+    size_t conflict_stream;    // VERSION_CONFLICT: index of the item's stream
+    int32_t conflict_version;  // VERSION_CONFLICT: the version found
+    struct log_cursor at;      // APPENDED: of the item's last row; zero without rows
+    struct append_key key;     // DUPLICATE: stream, version and status of the first answer
+    const bool *inbox_handled; // ALREADY_HANDLED: one flag an inbox id, in the arena
+};
+
+// A stream to read: its rows after a version, with the newest snapshot if that saves reading.
+struct stream_query {
+    struct uuid stream;
+    int32_t after_version;    // 0: from the start
+    int16_t snapshot_version; // take a snapshot of this state version if one is newer; 0: none
+};
+
+struct stream_rows {
+    int32_t snapshot_at; // 0: no snapshot; else the rows begin after this version
+    struct str snapshot; // encoded state
+    struct recorded_event *rows;
+    size_t count;
+    bool more; // the limit cut it short: read on after the last row
+};
+
+struct snapshot {
+    struct uuid stream;
+    int32_t version;
+    int16_t state_version;
+    struct str state;
+};
+
+struct event_store;
+
+// Appends all items in one transaction and says what became of each. A stream and a key may stand
+// in one item only. Items whose streams lose a race halve by themselves: the caller sees verdicts
+// only. STATUS_UNKNOWN: ask again with the same ids and keys. STATUS_REFUSED: the server refused
+// the whole call and halving came down to one item. verdicts: one an item, untouched on failure.
+typedef enum status event_store_append_fn(struct event_store *store,
+                                          const struct append_item *items, size_t count,
+                                          struct arena *arena,
+                                          struct append_verdict *verdicts) MUST_CHECK;
+
+// Reads streams in one round trip, each oldest row first, at most `limit` rows a stream.
+typedef enum status event_store_read_fn(struct event_store *store,
+                                        const struct stream_query *queries, size_t count,
+                                        size_t limit, struct arena *arena,
+                                        struct stream_rows *streams) MUST_CHECK;
+
+// Reads the log's settled tail after a cursor in (epoch, tx, position) order: never past a row that
+// may still commit. *next is the last row's cursor, or `after` when there is none.
+typedef enum status event_store_read_tail_fn(struct event_store *store, struct log_cursor after,
+                                             size_t limit, struct arena *arena,
+                                             struct recorded_event **rows, size_t *count,
+                                             struct log_cursor *next) MUST_CHECK;
+
+// Keeps snapshots; an older version never replaces a newer one. May be lost at any time.
+typedef enum status event_store_save_snapshots_fn(struct event_store *store,
+                                                  const struct snapshot *snapshots,
+                                                  size_t count) MUST_CHECK;
+
+// Claims due timers: each is moved `claim_s` seconds on and handed out; the effect deletes it.
+typedef enum status event_store_claim_timers_fn(struct event_store *store, size_t limit,
+                                                int claim_s, struct arena *arena,
+                                                struct timer **timers, size_t *count) MUST_CHECK;
+
+struct event_store_ops {
+    event_store_append_fn *append;
+    event_store_read_fn *read;
+    event_store_read_tail_fn *read_tail;
+    event_store_save_snapshots_fn *save_snapshots;
+    event_store_claim_timers_fn *claim_timers;
+};
+
+struct event_store {
+    const struct event_store_ops *ops;
+};
+
+static inline enum status event_store_append(struct event_store *store,
+                                             const struct append_item *items, size_t count,
+                                             struct arena *arena, struct append_verdict *verdicts)
+{
+    return store->ops->append(store, items, count, arena, verdicts);
+}
+
+static inline enum status event_store_read(struct event_store *store,
+                                           const struct stream_query *queries, size_t count,
+                                           size_t limit, struct arena *arena,
+                                           struct stream_rows *streams)
+{
+    return store->ops->read(store, queries, count, limit, arena, streams);
+}
+
+static inline enum status event_store_read_tail(struct event_store *store, struct log_cursor after,
+                                                size_t limit, struct arena *arena,
+                                                struct recorded_event **rows, size_t *count,
+                                                struct log_cursor *next)
+{
+    return store->ops->read_tail(store, after, limit, arena, rows, count, next);
+}
+
+static inline enum status event_store_save_snapshots(struct event_store *store,
+                                                     const struct snapshot *snapshots, size_t count)
+{
+    return store->ops->save_snapshots(store, snapshots, count);
+}
+
+static inline enum status event_store_claim_timers(struct event_store *store, size_t limit,
+                                                   int claim_s, struct arena *arena,
+                                                   struct timer **timers, size_t *count)
+{
+    return store->ops->claim_timers(store, limit, claim_s, arena, timers, count);
+}

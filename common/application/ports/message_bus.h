@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Port: the broker between the daemons. Blocking; at least once, in no promised order.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "base/str.h"
+#include "base/uuid.h"
+
+struct arena;
+
+enum { MESSAGE_BODY_MAX = 256 * 1024, MESSAGE_ROUTING_KEY_MAX = 255 };
+
+// How a message has fared so far; travels in headers when the failure ladder copies it.
+struct message_attempts {
+    int32_t count;       // failed attempts before this delivery
+    int64_t first_at_us; // of the first failure; 0: none
+    int64_t last_at_us;
+    struct str cause; // of the last failure
+};
+
+struct message {
+    struct uuid id; // = event id; nil when the sender gave none that can be read
+    struct str exchange;
+    struct str routing_key;
+    struct str content_type;
+    struct str body;
+    struct message_attempts attempts;
+    uint64_t delivery_tag; // set by receive
+    bool redelivered;
+};
+
+enum publish_outcome {
+    PUBLISHED, // confirmed by the broker
+    RETURNED,  // mandatory and nobody took it: the topology is broken
+    NACKED,    // the broker says no, for now
+};
+
+struct message_bus;
+
+// Publishes with mandatory and persistent set and waits for all confirms, at most timeout_ms.
+// STATUS_UNAVAILABLE, STATUS_TIMEOUT: some may have arrived; publish all again. outcomes: one each.
+typedef enum status message_bus_publish_fn(struct message_bus *bus, const struct message *messages,
+                                           size_t count, int timeout_ms,
+                                           enum publish_outcome *outcomes) MUST_CHECK;
+
+// Gathers up to `max` messages of the consumed queue: waits wait_ms for the first, then takes what
+// is there, lingering at most linger_ms. *count may be 0. Messages live in the arena.
+typedef enum status message_bus_receive_fn(struct message_bus *bus, size_t max, int wait_ms,
+                                           int linger_ms, struct arena *arena,
+                                           struct message **messages, size_t *count) MUST_CHECK;
+
+// Acknowledges one message, or all up to it. After a reconnect an old tag is ignored.
+typedef enum status message_bus_ack_fn(struct message_bus *bus, uint64_t delivery_tag,
+                                       bool multiple) MUST_CHECK;
+
+// Gives messages back to the queue (drain at the end).
+typedef enum status message_bus_requeue_fn(struct message_bus *bus, uint64_t delivery_tag,
+                                           bool multiple) MUST_CHECK;
+
+// Lets the connections breathe (heartbeats, blocked, cancel) without doing work. Call it at least
+// every few seconds while no other operation runs. Reconnects when due.
+typedef enum status message_bus_tick_fn(struct message_bus *bus) MUST_CHECK;
+
+struct message_bus_ops {
+    message_bus_publish_fn *publish;
+    message_bus_receive_fn *receive;
+    message_bus_ack_fn *ack;
+    message_bus_requeue_fn *requeue;
+    message_bus_tick_fn *tick;
+};
+
+struct message_bus {
+    const struct message_bus_ops *ops;
+};
+
+static inline enum status message_bus_publish(struct message_bus *bus,
+                                              const struct message *messages, size_t count,
+                                              int timeout_ms, enum publish_outcome *outcomes)
+{
+    return bus->ops->publish(bus, messages, count, timeout_ms, outcomes);
+}
+
+static inline enum status message_bus_receive(struct message_bus *bus, size_t max, int wait_ms,
+                                              int linger_ms, struct arena *arena,
+                                              struct message **messages, size_t *count)
+{
+    return bus->ops->receive(bus, max, wait_ms, linger_ms, arena, messages, count);
+}
+
+static inline enum status message_bus_ack(struct message_bus *bus, uint64_t tag, bool multiple)
+{
+    return bus->ops->ack(bus, tag, multiple);
+}
+
+static inline enum status message_bus_requeue(struct message_bus *bus, uint64_t tag, bool multiple)
+{
+    return bus->ops->requeue(bus, tag, multiple);
+}
+
+static inline enum status message_bus_tick(struct message_bus *bus)
+{
+    return bus->ops->tick(bus);
+}

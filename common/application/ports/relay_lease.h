@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Port: who leads the relay, and how far the log is confirmed. Blocking.
+//
+// A session lock plus a lease row with a fence number that only grows. A standby that sees the
+// lease stale ends the leader's session, takes the lock and raises the fence; a checkpoint that
+// carries an old fence is refused, so a leader that was stopped and wakes up does no harm.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "application/ports/event_store.h"
+#include "base/status.h"
+#include "base/str.h"
+
+struct lease {
+    bool held;
+    int64_t fence;
+    struct log_cursor checkpoint; // as of taking the lease
+};
+
+struct relay_lease;
+
+// Tries to lead. lease->held false: another one leads and its lease is fresh. A lease not renewed
+// for stale_s seconds is taken over.
+typedef enum status relay_lease_acquire_fn(struct relay_lease *relay, struct str name,
+                                           struct str holder, int stale_s,
+                                           struct lease *lease) MUST_CHECK;
+
+// STATUS_FENCED: lost; stop publishing.
+typedef enum status relay_lease_renew_fn(struct relay_lease *relay, struct str name,
+                                         int64_t fence) MUST_CHECK;
+
+// Moves the checkpoint, never back. STATUS_FENCED: lost, nothing was moved.
+typedef enum status relay_lease_checkpoint_fn(struct relay_lease *relay, struct str name,
+                                              int64_t fence, struct log_cursor at) MUST_CHECK;
+
+// Gives the lease up at once, so that the standby need not wait.
+typedef enum status relay_lease_release_fn(struct relay_lease *relay, struct str name,
+                                           int64_t fence) MUST_CHECK;
+
+struct relay_lease_ops {
+    relay_lease_acquire_fn *acquire;
+    relay_lease_renew_fn *renew;
+    relay_lease_checkpoint_fn *checkpoint;
+    relay_lease_release_fn *release;
+};
+
+struct relay_lease {
+    const struct relay_lease_ops *ops;
+};

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// A view of bytes that somebody else owns; never NUL-terminated by promise.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct str {
+    const char *data;
+    size_t len;
+};
+
+#define STR(literal) ((struct str){(literal), sizeof(literal) - 1})
+
+// For printf's "%.*s".
+#define STR_FMT(view) (int)(view).len, (view).data
+
+// A view of a NUL-terminated string; NULL gives the empty view.
+struct str str_from(const char *text);
+
+bool str_eq(struct str left, struct str right);
+
+// Byte order, shorter first among equals; below, equal or above zero as memcmp.
+int str_compare(struct str left, struct str right);
+
+bool str_starts_with(struct str text, struct str prefix);
+
+static inline bool str_is_empty(struct str text)
+{
+    return text.len == 0;
+}
+
+// Splits at the first `separator`. True: *head is what stands before, *rest what stands after.
+// False: there is none, *head is the whole, *rest is empty. Either may alias `text`.
+bool str_split(struct str text, char separator, struct str *head, struct str *rest);
+
+// Reads a decimal integer: an optional '-', digits, nothing else. False when it is no such thing or
+// does not fit.
+bool str_to_int64(struct str text, int64_t *value);
+
+// FNV-1a, 64 bits; for tables in memory, never for keys that an attacker chooses.
+uint64_t str_hash(struct str text);

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is said to PostgreSQL, without a socket: parameters of each prepared statement in binary,
+// and the reading of its result. nginx's event loop and the daemons' blocking calls move the bytes.
+#pragma once
+
+#include <libpq-fe.h>
+#include <stddef.h>
+
+#include "application/ports/document_store.h"
+#include "application/ports/event_store.h"
+#include "base/arena.h"
+#include "base/status.h"
+
+enum { STATEMENT_PARAMS_MAX = 48 };
+
+// Ready for PQsendPrepare (name, sql, types) once a connection and PQsendQueryPrepared after it;
+// results are asked in binary. All memory is the arena's.
+struct statement {
+    const char *name;
+    const char *sql;
+    int param_count;
+    const Oid *types;
+    const char *values[STATEMENT_PARAMS_MAX];
+    int lengths[STATEMENT_PARAMS_MAX];
+    int formats[STATEMENT_PARAMS_MAX];
+};
+
+// comanda.append. Everything is sorted here as the locks need it; verdicts come back in the items'
+// order. `items` must stay until the result is read.
+enum status statement_append(const struct append_item *items, size_t count, struct arena *arena,
+                             struct statement *statement) MUST_CHECK;
+enum status statement_append_read(const PGresult *result, const struct append_item *items,
+                                  size_t count, struct arena *arena,
+                                  struct append_verdict *verdicts) MUST_CHECK;
+
+// Streams with their snapshots, at most `limit` rows each; streams[i] answers queries[i].
+enum status statement_read_streams(const struct stream_query *queries, size_t count, size_t limit,
+                                   struct arena *arena, struct statement *statement) MUST_CHECK;
+enum status statement_read_streams_read(const PGresult *result, const struct stream_query *queries,
+                                        size_t count, size_t limit, struct arena *arena,
+                                        struct stream_rows *streams) MUST_CHECK;
+
+// Idempotency keys; known[i] tells whether keys[i] was filled.
+enum status statement_find_keys(const struct uuid *ids, size_t count, struct arena *arena,
+                                struct statement *statement) MUST_CHECK;
+enum status statement_find_keys_read(const PGresult *result, const struct uuid *ids, size_t count,
+                                     bool *known, struct append_key *keys) MUST_CHECK;
+
+// Documents of the read schema by key; documents[i] answers ids[i], version 0: none.
+enum status statement_get_documents(const struct document_id *ids, size_t count,
+                                    struct arena *arena, struct statement *statement) MUST_CHECK;
+enum status statement_get_documents_read(const PGresult *result, const struct document_id *ids,
+                                         size_t count, struct arena *arena,
+                                         struct document *documents) MUST_CHECK;
+
+// A page of a list, by keyset.
+struct document_page {
+    struct str tenant;
+    struct str collection;
+    struct str owner; // with any_owner false: only this one's; "" is the public ones
+    bool any_owner;
+    struct str filter; // "": all
+    struct str after;  // sort key of the last one seen; "": from the start
+    bool newest_first;
+    size_t limit; // ask one more than shown to know whether there is a next page
+};
+
+enum status statement_list_documents(const struct document_page *page, struct arena *arena,
+                                     struct statement *statement) MUST_CHECK;
+enum status statement_list_documents_read(const PGresult *result, struct arena *arena,
+                                          struct document **documents, size_t *count) MUST_CHECK;
