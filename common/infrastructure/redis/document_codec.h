@@ -2,6 +2,11 @@
 // How a document lies in Redis, without a socket: commands to send and the reading of values. The
 // edge and the projector use the same versioned script, so an older document never replaces a
 // newer.
+//
+// Key: comanda:doc:<tenant>:<collection>:<key>, each part percent-encoded but for A-Za-z0-9-._~.
+// Value: one line, then the body's bytes as clients get them:
+//   <version> <epoch> <tx> <position> <stream uuid> <listed 0|1> <owner> <filter> <sort>\n<body>
+// with owner, filter and sort percent-encoded in the same way, so that a space only separates.
 #pragma once
 
 #include <stddef.h>
@@ -23,7 +28,11 @@ struct redis_command {
 // and again after NOSCRIPT.
 struct str document_redis_script(void);
 
-// EVALSHA <sha1> 1 <key> <version> <value>
+// "comanda:doc:", what all keys of documents begin with.
+struct str document_redis_prefix(void);
+
+// EVALSHA <sha1> 1 <key> <version> <value>; the answer is 1 (stored) or 0 (there is one as new).
+// Two allocations. STATUS_INVALID: no version, or a body past DOCUMENT_BYTES_MAX.
 enum status document_redis_put(const struct document *document, struct arena *arena,
                                struct redis_command *command) MUST_CHECK;
 
@@ -34,3 +43,7 @@ enum status document_redis_get(const struct document_id *id, struct arena *arena
 // Reads a value as GET gives it; views into it and into id. STATUS_MALFORMED: treat as a miss.
 enum status document_redis_read(struct str value, const struct document_id *id, struct arena *arena,
                                 struct document *document) MUST_CHECK;
+
+// The MATCH pattern of all keys of a collection, or of a tenant when the collection is empty.
+enum status document_redis_pattern(struct str tenant, struct str collection, struct arena *arena,
+                                   struct str *pattern) MUST_CHECK;
