@@ -165,6 +165,9 @@ struct command_type {
 
 struct bounded_context {
     struct str name; // "ordering"
+    // The role that serves its commands from sagas: "payment" reads the queue comanda.payment.
+    // Empty: no daemon does.
+    struct str role;
     const struct aggregate *aggregates;
     size_t aggregate_count;
     const struct command_type *commands;

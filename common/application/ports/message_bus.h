@@ -65,8 +65,22 @@ typedef enum status message_bus_requeue_fn(struct message_bus *bus, uint64_t del
 // every few seconds while no other operation runs. Reconnects when due.
 typedef enum status message_bus_tick_fn(struct message_bus *bus) MUST_CHECK;
 
+// Hands messages over without waiting for their confirms, as many as the window has room for
+// (*taken may be 0: blocked by the broker, or the window is full); their bytes are no longer needed
+// after. The failures of publish: all that was offered and not yet settled is void, offer it again.
+// Must not be mixed with publish while anything is in flight.
+typedef enum status message_bus_offer_fn(struct message_bus *bus, const struct message *messages,
+                                         size_t count, size_t *taken) MUST_CHECK;
+
+// The outcomes of what was offered, in that order, each once, at most `max`; waits at most wait_ms
+// for the first. *count may be 0. Failures as in offer; with nothing in flight it only waits.
+typedef enum status message_bus_settle_fn(struct message_bus *bus, int wait_ms, size_t max,
+                                          enum publish_outcome *outcomes, size_t *count) MUST_CHECK;
+
 struct message_bus_ops {
     message_bus_publish_fn *publish;
+    message_bus_offer_fn *offer;
+    message_bus_settle_fn *settle;
     message_bus_receive_fn *receive;
     message_bus_ack_fn *ack;
     message_bus_requeue_fn *requeue;
@@ -82,6 +96,18 @@ static inline enum status message_bus_publish(struct message_bus *bus,
                                               int timeout_ms, enum publish_outcome *outcomes)
 {
     return bus->ops->publish(bus, messages, count, timeout_ms, outcomes);
+}
+
+static inline enum status message_bus_offer(struct message_bus *bus, const struct message *messages,
+                                            size_t count, size_t *taken)
+{
+    return bus->ops->offer(bus, messages, count, taken);
+}
+
+static inline enum status message_bus_settle(struct message_bus *bus, int wait_ms, size_t max,
+                                             enum publish_outcome *outcomes, size_t *count)
+{
+    return bus->ops->settle(bus, wait_ms, max, outcomes, count);
 }
 
 static inline enum status message_bus_receive(struct message_bus *bus, size_t max, int wait_ms,

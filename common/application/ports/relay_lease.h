@@ -39,13 +39,64 @@ typedef enum status relay_lease_checkpoint_fn(struct relay_lease *relay, struct 
 typedef enum status relay_lease_release_fn(struct relay_lease *relay, struct str name,
                                            int64_t fence) MUST_CHECK;
 
+// How far the relay is behind the log. `events`: rows past the checkpoint, settled or not, counted
+// up to count_max. horizon_age_s: age of the oldest transaction that holds readers back; 0: none.
+struct relay_backlog {
+    int64_t events;
+    double horizon_age_s;
+};
+
+typedef enum status relay_lease_backlog_fn(struct relay_lease *relay, struct str name,
+                                           int64_t count_max,
+                                           struct relay_backlog *backlog) MUST_CHECK;
+
+// What the leader does for the log now and then: makes event partitions 24 months ahead.
+typedef enum status relay_lease_upkeep_fn(struct relay_lease *relay) MUST_CHECK;
+
 struct relay_lease_ops {
     relay_lease_acquire_fn *acquire;
     relay_lease_renew_fn *renew;
     relay_lease_checkpoint_fn *checkpoint;
     relay_lease_release_fn *release;
+    relay_lease_backlog_fn *backlog;
+    relay_lease_upkeep_fn *upkeep;
 };
 
 struct relay_lease {
     const struct relay_lease_ops *ops;
 };
+
+static inline enum status relay_lease_acquire(struct relay_lease *relay, struct str name,
+                                              struct str holder, int stale_s, struct lease *lease)
+{
+    return relay->ops->acquire(relay, name, holder, stale_s, lease);
+}
+
+static inline enum status relay_lease_renew(struct relay_lease *relay, struct str name,
+                                            int64_t fence)
+{
+    return relay->ops->renew(relay, name, fence);
+}
+
+static inline enum status relay_lease_checkpoint(struct relay_lease *relay, struct str name,
+                                                 int64_t fence, struct log_cursor at)
+{
+    return relay->ops->checkpoint(relay, name, fence, at);
+}
+
+static inline enum status relay_lease_release(struct relay_lease *relay, struct str name,
+                                              int64_t fence)
+{
+    return relay->ops->release(relay, name, fence);
+}
+
+static inline enum status relay_lease_backlog(struct relay_lease *relay, struct str name,
+                                              int64_t count_max, struct relay_backlog *backlog)
+{
+    return relay->ops->backlog(relay, name, count_max, backlog);
+}
+
+static inline enum status relay_lease_upkeep(struct relay_lease *relay)
+{
+    return relay->ops->upkeep(relay);
+}
