@@ -27,6 +27,8 @@ struct incoming {
     struct uuid stream; // of the row that it carries
     int32_t version;
     int16_t schema_version;
+    struct log_cursor at;      // of that row; zero when the sender did not tell
+    instant_us recorded_at;    // of that row, whole milliseconds; 0 for a timer
     struct str data;           // JSON, checked
     struct str correlation_id; // "" if none
     struct str causation_id;   // event id of what caused it, as text

@@ -46,6 +46,19 @@ typedef enum status document_store_get_fn(struct document_store *store,
                                           struct arena *arena,
                                           struct document *documents) MUST_CHECK;
 
+// A document by the stream that it is made from: its key may be known only to the document itself.
+struct document_stream {
+    struct str tenant;
+    struct str collection;
+    struct uuid stream;
+};
+
+// As get, by stream. NULL in a store that only caches (Redis).
+typedef enum status document_store_find_fn(struct document_store *store,
+                                           const struct document_stream *streams, size_t count,
+                                           struct arena *arena,
+                                           struct document *documents) MUST_CHECK;
+
 // Drops every document of a collection ("" for all), for a rebuild.
 typedef enum status document_store_drop_fn(struct document_store *store, struct str tenant,
                                            struct str collection) MUST_CHECK;
@@ -53,6 +66,7 @@ typedef enum status document_store_drop_fn(struct document_store *store, struct 
 struct document_store_ops {
     document_store_put_fn *put;
     document_store_get_fn *get;
+    document_store_find_fn *find;
     document_store_drop_fn *drop;
 };
 
@@ -71,6 +85,13 @@ static inline enum status document_store_get(struct document_store *store,
                                              struct arena *arena, struct document *documents)
 {
     return store->ops->get(store, ids, count, arena, documents);
+}
+
+static inline enum status document_store_find(struct document_store *store,
+                                              const struct document_stream *streams, size_t count,
+                                              struct arena *arena, struct document *documents)
+{
+    return store->ops->find(store, streams, count, arena, documents);
 }
 
 static inline enum status document_store_drop(struct document_store *store, struct str tenant,
