@@ -4,7 +4,7 @@
 // Messages that share a stream form a group: they are decided one after another on one loaded state
 // and appended as one item, all or nothing. A group that conflicts or meets a message handled
 // before is reloaded and decided again, alone; a group that fails as a whole is halved. At most
-// `attempts_max` rounds, then its messages are transient failures.
+// `limits.attempts_max` rounds, then its messages are transient failures.
 #pragma once
 
 #include <stddef.h>
@@ -30,6 +30,12 @@ struct message_result {
     struct str label; // of the reaction
 };
 
+struct handler_limits {
+    int attempts_max;       // rounds of a group that keeps losing its race
+    int snapshot_every;     // events between two snapshots of a stream; 0: none
+    size_t append_rows_max; // rows of one append call; more wait for the next
+};
+
 struct state_cache; // encoded states of the streams used last; see state_cache.h
 struct handler_batch;
 
@@ -37,8 +43,8 @@ struct handler_batch;
 // cache may be NULL.
 struct handler_batch *handler_batch_new(const struct message_handler *handler,
                                         const struct incoming *messages, size_t count,
-                                        struct state_cache *cache, int attempts_max,
-                                        struct arena *arena);
+                                        struct state_cache *cache,
+                                        const struct handler_limits *limits, struct arena *arena);
 
 enum handler_want handler_batch_next(struct handler_batch *batch);
 
@@ -54,7 +60,8 @@ void handler_batch_take_verdicts(struct handler_batch *batch,
                                  const struct append_verdict *verdicts);
 
 // A step failed as a whole (server away, unknown outcome): every message not yet done is transient.
-// After STATUS_UNKNOWN too: the inbox makes a redelivery harmless.
+// After STATUS_UNKNOWN too: the inbox makes a redelivery harmless. STATUS_REFUSED of an append
+// instead halves what was appended and goes on, down to the message that stands alone.
 void handler_batch_fail(struct handler_batch *batch, enum status status);
 
 // Snapshots worth keeping after the append (every n events); the driver may drop them.

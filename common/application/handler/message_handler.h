@@ -35,6 +35,7 @@ struct incoming {
     struct str traceparent;    // "" if none
     instant_us now;            // of this process
     struct str command;        // kind command: full name, from the routing key
+    const void *plan;          // what streams() left for effect() and react(); NULL before
 };
 
 // A stream that a message works on, with its state as it was read after the message came.
@@ -49,6 +50,7 @@ struct handler_stream {
 struct handler_streams {
     struct handler_stream items[REACTION_STREAMS_MAX];
     size_t count;
+    const void *plan; // comes back as message->plan; for what was read once
 };
 
 struct reaction_row {

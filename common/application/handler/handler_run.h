@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Drives a batch of messages through blocking ports: what a daemon does between receive and ack.
+#pragma once
+
+#include <stddef.h>
+
+#include "application/handler/handler_batch.h"
+#include "application/ports/effect_runner.h"
+#include "application/ports/event_store.h"
+
+struct handler_run {
+    const struct message_handler *handler;
+    struct event_store *store;
+    struct effect_runner *effects; // NULL: a handler that asks for none
+    struct state_cache *cache;     // NULL: none
+    struct handler_limits limits;
+    int effect_timeout_ms;
+};
+
+// Handles all messages; results: one each, in the arena. STATUS_OK: each has its outcome.
+// STATUS_UNAVAILABLE, STATUS_TIMEOUT, STATUS_UNKNOWN: the store went away; whatever is not HANDLED
+// may be handed in again as it is, once it is back: no message is to blame. Snapshots that cannot
+// be kept are dropped silently.
+enum status handler_run_batch(const struct handler_run *run, const struct incoming *messages,
+                              size_t count, struct arena *arena,
+                              const struct message_result **results) MUST_CHECK;
