@@ -67,10 +67,11 @@ struct append_key {
 };
 
 struct timer {
-    struct uuid id;   // the same id set twice is one timer
-    struct uuid saga; // stream of the instance
-    struct str data;  // JSON: step, direction, attempt; comes back as it is
-    instant_us due;   // judged by the database's clock
+    struct uuid id;    // the same id set twice is one timer
+    struct uuid saga;  // stream of the instance
+    struct str tenant; // filled when claimed; set, it is the item's
+    struct str data;   // JSON: step, direction, attempt; comes back as it is
+    instant_us due;    // judged by the database's clock
 };
 
 // What commits together. All or nothing; one item's verdict never depends on its neighbours'.
@@ -96,7 +97,8 @@ enum append_outcome {
     DUPLICATE,        // the key is known with this fingerprint: `key` holds the first answer
     KEY_REUSED,       // the key is known with another fingerprint
     ALREADY_HANDLED,  // at least one inbox id is known: see inbox_handled
-    TRY_AGAIN,        // its twin held the key and failed: nothing is stored, append again
+    TRY_AGAIN,        // its twin failed, or a lock came too late: nothing is stored, append again
+    ITEM_REFUSED,     // the server refuses this item, also alone: nothing of it is stored
 };
 
 struct append_verdict {
@@ -132,10 +134,12 @@ struct snapshot {
 
 struct event_store;
 
-// Appends all items in one transaction and says what became of each. A stream and a key may stand
-// in one item only. Items whose streams lose a race halve by themselves: the caller sees verdicts
-// only. STATUS_UNKNOWN: ask again with the same ids and keys. STATUS_REFUSED: the server refused
-// the whole call and halving came down to one item. verdicts: one an item, untouched on failure.
+// Appends all items in one transaction and says what became of each. A stream may stand in one item
+// only (else STATUS_INVALID); two items with one key or one inbox id are twins: the first of them
+// that can append does, the others are told. A stream without rows is compared too, but not held.
+// A call that loses a race or fails as a whole is halved until the bad item stands alone: the
+// caller sees verdicts only. STATUS_UNKNOWN: ask again with the same ids and keys. STATUS_REFUSED:
+// no item can be appended (schema, privileges). verdicts: one an item, untouched on failure.
 typedef enum status event_store_append_fn(struct event_store *store,
                                           const struct append_item *items, size_t count,
                                           struct arena *arena,
