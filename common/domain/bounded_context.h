@@ -117,7 +117,8 @@ struct effect_answer {
 
 enum decision_outcome {
     DECISION_ACCEPTED,  // with events, or without: it already stands
-    DECISION_REJECTED,  // a rule says no: code and detail (HTTP 409)
+    DECISION_REJECTED,  // a rule says no: code and detail (HTTP 409); its events, if any,
+                        // remember the refusal and are appended too
     DECISION_INVALID,   // values that only a lookup could judge: faults (HTTP 422)
     DECISION_NOT_FOUND, // no such thing for this actor (HTTP 404)
 };
@@ -146,8 +147,9 @@ struct command_type {
     struct str category; // the aggregate it is addressed to: "order"
     bool creates;        // its stream is new: nothing to read, expected version 0
     // Reads the JSON body (already checked by json_check) and lists everything wrong with it.
-    // With faults *body is undefined but partial lookups may still be asked through `lookups`
-    // when *body is not NULL, so that shape and catalogue are reported together.
+    // With faults *body is NULL or partial: when it is not NULL, lookups and decide are run on it
+    // all the same and decide's faults are added, so that shape and catalogue are reported
+    // together; whatever else decide says then is dropped.
     enum status (*parse)(struct str json, struct arena *arena, struct fault_list *faults,
                          void **body);
     // Declares the streams, the target first.
@@ -192,7 +194,7 @@ const struct projection *context_projection(struct str collection);
 const struct projection *context_projection_of(struct str category);
 const struct bounded_context *context_of_category(struct str category);
 
-// Writes the full name; false when it does not fit in `size`.
+// Writes the full name without a NUL and returns its length; 0 when it does not fit.
 enum { COMMAND_NAME_MAX = 96 };
 size_t context_command_name(const struct bounded_context *context,
                             const struct command_type *command, char name[COMMAND_NAME_MAX]);
