@@ -53,7 +53,22 @@ enum status statement_get_documents_read(const PGresult *result, const struct do
                                          size_t count, struct arena *arena,
                                          struct document *documents) MUST_CHECK;
 
-// A page of a list, by keyset.
+// The same by stream: documents[i] answers streams[i].
+enum status statement_find_documents(const struct document_stream *streams, size_t count,
+                                     struct arena *arena, struct statement *statement) MUST_CHECK;
+enum status statement_find_documents_read(const PGresult *result, size_t count, struct arena *arena,
+                                          struct document *documents) MUST_CHECK;
+
+// Stores what is newer than what is there, a key that stands twice by its newest. No rows come
+// back.
+enum status statement_put_documents(const struct document *documents, size_t count,
+                                    struct arena *arena, struct statement *statement) MUST_CHECK;
+
+// Deletes a collection's documents, a tenant's when the collection is empty.
+enum status statement_drop_documents(struct str tenant, struct str collection, struct arena *arena,
+                                     struct statement *statement) MUST_CHECK;
+
+// A page of a list, by keyset: sort keys are unique within what a page shows.
 struct document_page {
     struct str tenant;
     struct str collection;

@@ -30,7 +30,7 @@ enum { SHA1_LEN = 20, SHA1_TEXT_LEN = 2 * SHA1_LEN };
 
 static const char *script_sha1(void)
 {
-    static char text[SHA1_TEXT_LEN + 1];
+    static _Thread_local char text[SHA1_TEXT_LEN + 1]; // daemons have a thread a loop
     if (text[0] == '\0') {
         unsigned char digest[EVP_MAX_MD_SIZE];
         unsigned int len = 0;
