@@ -79,34 +79,34 @@ static const char *skip_value(const char *at, const char *end)
     return *at == '{' || *at == '[' ? skip_container(at, end) : skip_scalar(at, end);
 }
 
-enum json_kind json_view_kind(struct str value)
+enum json_shape json_view_shape(struct str value)
 {
     const char *end = value.data == NULL ? NULL : value.data + value.len;
     const char *at = value.data == NULL ? NULL : skip_space(value.data, end);
     if (at == end) {
-        return JSON_KIND_NONE;
+        return JSON_SHAPE_NONE;
     }
     switch (*at) {
     case '{':
-        return JSON_KIND_OBJECT;
+        return JSON_SHAPE_OBJECT;
     case '[':
-        return JSON_KIND_ARRAY;
+        return JSON_SHAPE_ARRAY;
     case '"':
-        return JSON_KIND_STRING;
+        return JSON_SHAPE_STRING;
     case 't':
     case 'f':
-        return JSON_KIND_BOOL;
+        return JSON_SHAPE_BOOL;
     case 'n':
-        return JSON_KIND_NULL;
+        return JSON_SHAPE_NULL;
     }
-    return *at == '-' || (*at >= '0' && *at <= '9') ? JSON_KIND_NUMBER : JSON_KIND_NONE;
+    return *at == '-' || (*at >= '0' && *at <= '9') ? JSON_SHAPE_NUMBER : JSON_SHAPE_NONE;
 }
 
 bool json_view_begin(struct str container, struct json_walk *walk)
 {
-    enum json_kind kind = json_view_kind(container);
-    *walk = (struct json_walk){NULL, NULL, kind == JSON_KIND_OBJECT};
-    if (kind != JSON_KIND_OBJECT && kind != JSON_KIND_ARRAY) {
+    enum json_shape shape = json_view_shape(container);
+    *walk = (struct json_walk){NULL, NULL, shape == JSON_SHAPE_OBJECT};
+    if (shape != JSON_SHAPE_OBJECT && shape != JSON_SHAPE_ARRAY) {
         return false;
     }
     walk->end = container.data + container.len;
@@ -249,7 +249,7 @@ static bool unescape(struct str raw, char *out, size_t *len)
 
 bool json_view_string(struct str value, struct arena *arena, struct str *text)
 {
-    if (json_view_kind(value) != JSON_KIND_STRING) {
+    if (json_view_shape(value) != JSON_SHAPE_STRING) {
         return false;
     }
     const char *end = value.data + value.len;

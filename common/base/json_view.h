@@ -12,17 +12,17 @@
 
 struct arena;
 
-enum json_kind {
-    JSON_KIND_NONE, // no value at all
-    JSON_KIND_OBJECT,
-    JSON_KIND_ARRAY,
-    JSON_KIND_STRING,
-    JSON_KIND_NUMBER,
-    JSON_KIND_BOOL,
-    JSON_KIND_NULL,
+enum json_shape {
+    JSON_SHAPE_NONE, // no value at all
+    JSON_SHAPE_OBJECT,
+    JSON_SHAPE_ARRAY,
+    JSON_SHAPE_STRING,
+    JSON_SHAPE_NUMBER,
+    JSON_SHAPE_BOOL,
+    JSON_SHAPE_NULL,
 };
 
-enum json_kind json_view_kind(struct str value);
+enum json_shape json_view_shape(struct str value);
 
 // The raw value of an object's member; data NULL when there is none. The name is compared with the
 // bytes between the quotes, so it finds only names written without escapes, as ours are.
