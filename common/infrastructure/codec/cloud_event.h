@@ -8,11 +8,21 @@
 #include "base/arena.h"
 #include "base/status.h"
 
-// Exchange, routing key, id and body of the message for a row. Memory is the arena's.
+#define CLOUD_EVENT_CONTENT_TYPE STR("application/cloudevents+json")
+
+// Where rows of this kind are published.
+struct str cloud_event_exchange(enum record_kind kind);
+
+// "event", "command", "reply": as in the log and in the message.
+struct str cloud_event_kind(enum record_kind kind);
+
+// Exchange, routing key, id and body of the message for a row. Memory is the arena's. A row without
+// a usable key gets "unroutable", so that it is seen among the unrouted and nothing stops.
+// STATUS_FULL: larger than any row can be.
 enum status cloud_event_encode(const struct recorded_event *row, struct arena *arena,
                                struct message *message) MUST_CHECK;
 
 // Reads a foreign body strictly. STATUS_MALFORMED: *cause names the field and what is wrong with
-// it. `now` is left to the caller.
+// it. `now` is left to the caller. Views into the message, or copies in the arena.
 enum status cloud_event_decode(const struct message *message, struct arena *arena,
                                struct incoming *incoming, struct str *cause) MUST_CHECK;

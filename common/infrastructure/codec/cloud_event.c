@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+// A row of the log as a CloudEvents 1.0 message (structured JSON) and back, without I/O.
+#include "infrastructure/codec/cloud_event.h"
+
+#include <string.h>
+
+#include "base/json_view.h"
+
+// No row of the log comes near this.
+enum { EVENT_BODY_MAX = 16 * 1024 * 1024, FIXED_PART_MAX = 768, SEQUENCE_DIGITS = 10 };
+
+static const struct str exchanges[] = {
+    [RECORD_EVENT] = {"comanda.events", sizeof("comanda.events") - 1},
+    [RECORD_COMMAND] = {"comanda.commands", sizeof("comanda.commands") - 1},
+    [RECORD_REPLY] = {"comanda.replies", sizeof("comanda.replies") - 1},
+};
+
+static const struct str kinds[] = {
+    [RECORD_EVENT] = {"event", sizeof("event") - 1},
+    [RECORD_COMMAND] = {"command", sizeof("command") - 1},
+    [RECORD_REPLY] = {"reply", sizeof("reply") - 1},
+};
+
+struct str cloud_event_exchange(enum record_kind kind)
+{
+    return exchanges[kind];
+}
+
+struct str cloud_event_kind(enum record_kind kind)
+{
+    return kinds[kind];
+}
+
+// What meta tells, each value as written there, with its quotes; empty: left out.
+struct meta_values {
+    struct str correlation_id;
+    struct str causation_id;
+    struct str actor;
+    struct str traceparent;
+    struct str route;
+};
+
+static void read_meta_member(struct meta_values *values, struct str name, struct str value)
+{
+    if (json_view_kind(value) != JSON_KIND_STRING || value.len <= 2) {
+        return;
+    }
+    if (str_eq(name, STR("correlation_id"))) {
+        values->correlation_id = value;
+    } else if (str_eq(name, STR("causation_id"))) {
+        values->causation_id = value;
+    } else if (str_eq(name, STR("actor"))) {
+        values->actor = value;
+    } else if (str_eq(name, STR("traceparent"))) {
+        values->traceparent = value;
+    } else if (str_eq(name, STR("route"))) {
+        values->route = value;
+    }
+}
+
+static struct meta_values read_meta(struct str meta)
+{
+    struct meta_values values = {0};
+    struct json_walk walk;
+    struct str name;
+    struct str value;
+    if (json_view_begin(meta, &walk)) {
+        while (json_view_next(&walk, &name, &value)) {
+            read_meta_member(&values, name, value);
+        }
+    }
+    return values;
+}
+
+// Writes without asking for room: encode has made enough for the worst case.
+static char *put(char *at, struct str text)
+{
+    memcpy(at, text.data, text.len);
+    return at + text.len;
+}
+
+static bool is_plain(char byte)
+{
+    return (unsigned char)byte >= 0x20 && byte != '"' && byte != '\\';
+}
+
+static char *put_escaped(char *at, struct str text)
+{
+    static const char hex[] = "0123456789abcdef";
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char byte = (unsigned char)text.data[i];
+        if (is_plain(text.data[i])) {
+            *at++ = text.data[i];
+        } else {
+            at = put(at, STR("\\u00"));
+            *at++ = hex[byte >> 4];
+            *at++ = hex[byte & 15];
+        }
+    }
+    return at;
+}
+
+static char *put_uuid(char *at, struct uuid id)
+{
+    uuid_format(id, at);
+    return at + UUID_TEXT_LEN;
+}
+
+static char *put_uint(char *at, uint64_t number, size_t digits_min)
+{
+    char digits[20];
+    size_t from = sizeof(digits);
+    do {
+        digits[--from] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0 || sizeof(digits) - from < digits_min);
+    return put(at, (struct str){digits + from, sizeof(digits) - from});
+}
+
+static char *put_cursor(char *at, struct log_cursor cursor)
+{
+    at = put_uint(at, (uint32_t)cursor.epoch, 1);
+    *at++ = '.';
+    at = put_uint(at, cursor.tx, 1);
+    *at++ = '.';
+    return put_uint(at, (uint64_t)cursor.position, 1);
+}
+
+static char *put_optional(char *at, struct str name, struct str quoted)
+{
+    return quoted.len == 0 ? at : put(put(at, name), quoted);
+}
+
+static char *put_attributes(char *at, const struct recorded_event *row)
+{
+    at = put(at, STR("{\"specversion\":\"1.0\",\"id\":\""));
+    at = put_uuid(at, row->id);
+    at = put(at, STR("\",\"source\":\"/comanda/"));
+    at = put_escaped(at, row->tenant);
+    *at++ = '/';
+    at = put_escaped(at, row->category);
+    at = put(at, STR("\",\"type\":\""));
+    at = put_escaped(at, row->type);
+    at = put(at, STR("\",\"subject\":\""));
+    at = put_uuid(at, row->stream);
+    at = put(at, STR("\",\"time\":\""));
+    instant_format(row->recorded_at, at);
+    at += INSTANT_TEXT_LEN;
+    at = put(at, STR("\",\"datacontenttype\":\"application/json\",\"sequence\":\""));
+    return put_uint(at, (uint32_t)row->version, SEQUENCE_DIGITS);
+}
+
+static char *put_extensions(char *at, const struct recorded_event *row,
+                            const struct meta_values *meta)
+{
+    at = put(at, STR("\",\"tenant\":\""));
+    at = put_escaped(at, row->tenant);
+    at = put(at, STR("\",\"category\":\""));
+    at = put_escaped(at, row->category);
+    at = put(at, STR("\",\"kind\":\""));
+    at = put(at, kinds[row->kind]);
+    at = put(at, STR("\",\"schemaversion\":"));
+    at = put_uint(at, (uint16_t)row->schema_version, 1);
+    at = put_cursor(put(at, STR(",\"position\":\"")), row->at);
+    *at++ = '"';
+    at = put_optional(at, STR(",\"correlationid\":"), meta->correlation_id);
+    at = put_optional(at, STR(",\"causationid\":"), meta->causation_id);
+    at = put_optional(at, STR(",\"traceparent\":"), meta->traceparent);
+    at = put_optional(at, STR(",\"actor\":"), meta->actor);
+    return put_optional(at, STR(",\"route\":"), meta->route);
+}
+
+static size_t body_size_max(const struct recorded_event *row)
+{
+    size_t names = 2 * row->tenant.len + 2 * row->category.len + row->type.len;
+    return FIXED_PART_MAX + 6 * names + row->meta.len + row->data.len; // "\u00xx" is the longest
+}
+
+static enum status encode_body(const struct recorded_event *row, const struct meta_values *meta,
+                               struct arena *arena, struct str *body)
+{
+    size_t size_max = body_size_max(row);
+    if (size_max > EVENT_BODY_MAX) {
+        return STATUS_FULL;
+    }
+    char *start = arena_alloc(arena, size_max);
+    if (start == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    char *at = put_attributes(start, row);
+    at = put_extensions(at, row, meta);
+    at = put(at, STR(",\"data\":"));
+    at = put(at, str_is_empty(row->data) ? STR("null") : row->data);
+    *at++ = '}';
+    *body = (struct str){start, (size_t)(at - start)};
+    return STATUS_OK;
+}
+
+// A key that cannot be made routes to nobody: the alternate exchange takes it, where it is seen.
+static enum status join_key(struct str head, struct str tail, struct arena *arena, struct str *key)
+{
+    if (head.len == 0 || head.len + 1 + tail.len > MESSAGE_ROUTING_KEY_MAX) {
+        *key = STR("unroutable");
+        return STATUS_OK;
+    }
+    char *text = arena_alloc(arena, head.len + 1 + tail.len);
+    if (text == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    char *at = put(text, head);
+    *at++ = '.';
+    at = put(at, tail);
+    *key = (struct str){text, (size_t)(at - text)};
+    return STATUS_OK;
+}
+
+static struct str unquoted(struct str quoted)
+{
+    return quoted.len < 2 ? STR("") : (struct str){quoted.data + 1, quoted.len - 2};
+}
+
+static enum status routing_key(const struct recorded_event *row, struct str route,
+                               struct arena *arena, struct str *key)
+{
+    switch (row->kind) {
+    case RECORD_EVENT:
+        return join_key(row->category, row->type, arena, key);
+    case RECORD_REPLY:
+        return join_key(route, row->type, arena, key);
+    case RECORD_COMMAND:
+        break;
+    }
+    *key = route.len == 0 || route.len > MESSAGE_ROUTING_KEY_MAX ? STR("unroutable") : route;
+    return STATUS_OK;
+}
+
+enum status cloud_event_encode(const struct recorded_event *row, struct arena *arena,
+                               struct message *message)
+{
+    struct meta_values meta = read_meta(row->meta);
+    struct message made = {
+        .id = row->id,
+        .exchange = exchanges[row->kind],
+        .content_type = CLOUD_EVENT_CONTENT_TYPE,
+    };
+    enum status status = routing_key(row, unquoted(meta.route), arena, &made.routing_key);
+    if (status == STATUS_OK) {
+        status = encode_body(row, &meta, arena, &made.body);
+    }
+    if (status == STATUS_OK) {
+        *message = made;
+    }
+    return status;
+}
