@@ -42,7 +42,7 @@ struct meta_values {
 
 static void read_meta_member(struct meta_values *values, struct str name, struct str value)
 {
-    if (json_view_kind(value) != JSON_KIND_STRING || value.len <= 2) {
+    if (json_view_shape(value) != JSON_SHAPE_STRING || value.len <= 2) {
         return;
     }
     if (str_eq(name, STR("correlation_id"))) {

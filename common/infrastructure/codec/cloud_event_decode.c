@@ -97,7 +97,7 @@ static enum status find_attributes(struct decoder *decoder, struct str body)
     struct json_walk walk;
     struct str name;
     struct str value;
-    if (json_view_kind(body) != JSON_KIND_OBJECT || !json_view_begin(body, &walk)) {
+    if (json_view_shape(body) != JSON_SHAPE_OBJECT || !json_view_begin(body, &walk)) {
         return malformed(decoder, STR("body"), "is no JSON object");
     }
     while (json_view_next(&walk, &name, &value)) {
@@ -109,7 +109,7 @@ static enum status find_attributes(struct decoder *decoder, struct str body)
 static enum status read_string(struct decoder *decoder, enum attribute which)
 {
     struct str value = decoder->raw[which];
-    if (json_view_kind(value) != JSON_KIND_STRING) {
+    if (json_view_shape(value) != JSON_SHAPE_STRING) {
         return malformed_attribute(decoder, which, "is no string");
     }
     if (!json_view_string(value, decoder->arena, &decoder->text[which])) {
@@ -151,7 +151,7 @@ static enum status check_fixed(struct decoder *decoder)
     if (type.len > 0 && !str_eq(type, STR("application/json"))) {
         return malformed_attribute(decoder, ATTRIBUTE_DATACONTENTTYPE, "is not application/json");
     }
-    if (json_view_kind(decoder->raw[ATTRIBUTE_DATA]) != JSON_KIND_OBJECT) {
+    if (json_view_shape(decoder->raw[ATTRIBUTE_DATA]) != JSON_SHAPE_OBJECT) {
         return malformed_attribute(decoder, ATTRIBUTE_DATA, "is no object");
     }
     return STATUS_OK;
