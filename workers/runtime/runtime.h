@@ -12,7 +12,8 @@
 #include "base/instant.h"
 #include "infrastructure/config/settings.h"
 
-// COMANDA_PROBE, COMANDA_PROBE_FILE, COMANDA_LOG_LEVEL, COMANDA_TENANT
+// COMANDA_PROBE, COMANDA_PROBE_FILE, COMANDA_LOG_LEVEL, COMANDA_TENANT, COMANDA_DRAIN,
+// COMANDA_STALL
 extern const struct setting_group runtime_settings;
 // COMANDA_POSTGRES
 extern const struct setting_group postgres_settings;

@@ -71,6 +71,7 @@ int64_t settings_int(const struct settings *settings, const char *name); // inte
 // Which of the choices, 0 for the first.
 int settings_choice(const struct settings *settings, const char *name);
 
+const struct setting_table *settings_table_of(const struct settings *settings);
 const char *settings_program(const struct settings *settings);
 // Of the settings file; NULL: none.
 const char *settings_path(const struct settings *settings);
