@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// How long a command that joins a queue of batches will wait, from what the last batches cost.
+#include "application/limit/wait_estimate.h"
+
+// Eight batches move the average by two thirds: quick to see trouble, deaf to one hiccup.
+static const double weight = 0.125;
+
+static double averaged(double average, double value)
+{
+    return average == 0 ? value : average + weight * (value - average);
+}
+
+void wait_estimate_add(struct wait_estimate *estimate, size_t commands, double ms)
+{
+    if (commands > 0) {
+        estimate->batch_ms = averaged(estimate->batch_ms, ms);
+        estimate->command_ms = averaged(estimate->command_ms, ms / (double)commands);
+    }
+}
+
+double wait_estimate_ms(const struct wait_estimate *estimate, size_t queued, double in_flight_ms)
+{
+    double own = estimate->batch_ms + (double)queued * estimate->command_ms;
+    if (in_flight_ms < 0) {
+        return own;
+    }
+    double rest = estimate->batch_ms - in_flight_ms;
+    return own + (rest > 0 ? rest : in_flight_ms); // overdue: as long again, at least
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The expected wait: nothing when nothing is known, the queue's length, and a server that stopped.
+#include <criterion/criterion.h>
+
+#include "application/limit/wait_estimate.h"
+
+static struct wait_estimate given_batches_of(size_t commands, double ms)
+{
+    struct wait_estimate estimate = {0};
+    for (int i = 0; i < 50; i++) {
+        wait_estimate_add(&estimate, commands, ms);
+    }
+    return estimate;
+}
+
+Test(wait_estimate, given_no_batch_yet_then_nothing_is_expected)
+{
+    struct wait_estimate estimate = {0};
+    cr_assert_eq(wait_estimate_ms(&estimate, 1000, -1), 0);
+}
+
+Test(wait_estimate, given_a_queue_then_each_command_before_adds_its_share)
+{
+    struct wait_estimate estimate = given_batches_of(10, 5);
+    cr_assert_float_eq(wait_estimate_ms(&estimate, 0, -1), 5, 0.001);
+    cr_assert_float_eq(wait_estimate_ms(&estimate, 1000, -1), 505, 0.001);
+}
+
+Test(wait_estimate, given_a_batch_half_way_then_its_rest_is_waited_for)
+{
+    struct wait_estimate estimate = given_batches_of(10, 5);
+    cr_assert_float_eq(wait_estimate_ms(&estimate, 0, 2), 8, 0.001);
+}
+
+Test(wait_estimate, given_a_server_that_stopped_then_the_expected_wait_grows_with_its_silence)
+{
+    struct wait_estimate estimate = given_batches_of(10, 5);
+    cr_assert_geq(wait_estimate_ms(&estimate, 0, 800), 800);
+}
+
+Test(wait_estimate, given_one_slow_batch_among_many_then_the_average_moves_little)
+{
+    struct wait_estimate estimate = given_batches_of(10, 5);
+    wait_estimate_add(&estimate, 10, 85);
+    cr_assert_float_eq(estimate.batch_ms, 15, 0.001);
+}
