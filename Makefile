@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds Comanda out of tree in $(BUILD). `make help` lists the targets.
 
+# What ./configure.sh was told (PREFIX, NGINX_SOURCE); everything has a default.
+-include build/config.mk
 BUILD ?= build
 CC ?= gcc
+PREFIX ?= /usr/local
+DESTDIR ?=
+NGINX_SOURCE ?= /usr/share/nginx/src
 PKGS := libpq librabbitmq hiredis libcjson libcrypto libmicrohttpd
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
             -Wvla -Wformat=2
 HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIC
-LD_HARDENING := -Wl,-z,relro,-z,now
+LD_HARDENING := -Wl,-z,relro,-z,now -Wl,--as-needed
 OPTIMISE := -O2 -g
 ifdef DEBUG
 OPTIMISE := -O0 -g3
@@ -17,13 +22,14 @@ endif
 ifdef SANITIZE
 OPTIMISE := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined
 HARDENING := -fPIC
+LD_HARDENING := -Wl,-z,relro,-z,now
 LDFLAGS += -fsanitize=$(SANITIZE)
 endif
 
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
-CFLAGS_ALL := -std=gnu11 $(OPTIMISE) $(WARNINGS) $(HARDENING) -Icommon -Iworkers -MMD -MP $(PKG_CFLAGS) \
-              $(CFLAGS)
+CFLAGS_ALL := -std=gnu11 $(OPTIMISE) $(WARNINGS) $(HARDENING) -Icommon -Iworkers -Itests -MMD -MP \
+              $(PKG_CFLAGS) $(CFLAGS)
 LDFLAGS_ALL := $(LD_HARDENING) $(LDFLAGS)
 
 LAYERS := base domain application infrastructure
@@ -38,22 +44,35 @@ LINK_LIBS := $(BUILD)/lib/libcomanda_infrastructure.a $(BUILD)/lib/libcomanda_ap
              $(BUILD)/lib/libcomanda_domain.a $(BUILD)/lib/libcomanda_base.a
 
 RUNTIME_SOURCES := $(shell find workers/runtime -name '*.c' 2>/dev/null | sort)
-WORKER_NAMES := $(filter-out runtime comandactl,$(notdir $(shell find workers -mindepth 1 -maxdepth 1 -type d 2>/dev/null)))
+WORKER_NAMES := $(filter-out runtime comandactl,$(notdir $(patsubst %/,%,$(dir $(wildcard workers/*/*.c)))))
+WORKER_NAMES := $(sort $(WORKER_NAMES))
 WORKERS := $(foreach name,$(WORKER_NAMES),$(BUILD)/bin/comanda-$(name))
 CTL := $(if $(wildcard workers/comandactl/*.c),$(BUILD)/bin/comandactl)
 
 UNIT_SOURCES := $(shell find tests/unit -name '*_test.c' 2>/dev/null | sort)
 CONTRACT_SOURCES := $(shell find tests/contract -name '*_test.c' 2>/dev/null | sort)
 TEST_SUPPORT := $(shell find tests/support -name '*.c' 2>/dev/null | sort)
+# The context that is no shop: the seam's proof goes through engine, edge and worker with it.
+SEAM_SOURCES := $(shell find tests/contexts -name '*.c' 2>/dev/null | sort)
 UNIT_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(UNIT_SOURCES))
 CONTRACT_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(CONTRACT_SOURCES))
+SEAM_WORKERS := $(if $(SEAM_SOURCES),$(foreach name,$(WORKER_NAMES),$(BUILD)/seam/bin/comanda-$(name)) \
+                $(if $(CTL),$(BUILD)/seam/bin/comandactl))
 
-.PHONY: all libs workers tests clean format unit
-all: libs workers
+MODULE_SOURCES := $(wildcard ngx_module/*.c)
+MODULE := $(if $(MODULE_SOURCES),$(BUILD)/module/ngx_http_comanda_module.so)
+SEAM_MODULE := $(if $(MODULE_SOURCES),$(if $(SEAM_SOURCES),$(BUILD)/seam/module/ngx_http_comanda_module.so))
+
+CHECKS := lint unit contract integration e2e valgrind sanitize demo-test
+
+.PHONY: all libs workers module tests seam install check $(CHECKS) demo stop format clean help
+all: libs workers module ## build libraries, daemons, comandactl and the nginx module
 
 libs: $(LIBS)
 workers: $(WORKERS) $(CTL)
+module: $(MODULE)
 tests: $(UNIT_TESTS) $(CONTRACT_TESTS)
+seam: $(SEAM_WORKERS) $(SEAM_MODULE)
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -67,34 +86,80 @@ $(BUILD)/lib/libcomanda_$(1).a: $(call objects,$(filter-out $(REGISTRY),$(call l
 endef
 $(foreach layer,$(LAYERS),$(eval $(call layer_rule,$(layer))))
 
-define worker_rule
-$(BUILD)/bin/comanda-$(1): $(call objects,$(shell find workers/$(1) -name '*.c') $(RUNTIME_SOURCES) $(REGISTRY)) $(LINK_LIBS)
+# $(1): folder of programs, $(2): program, $(3): its folder under workers/, $(4): registry sources
+define program_rule
+$(BUILD)/$(1)/$(2): $(call objects,$(shell find workers/$(3) -name '*.c' 2>/dev/null) $(RUNTIME_SOURCES) $(4)) $(LINK_LIBS)
 	@mkdir -p $$(@D)
-	$(CC) $(LDFLAGS_ALL) $$(filter %.o,$$^) $(LINK_LIBS) $(PKG_LIBS) -o $$@
+	$(CC) $(LDFLAGS_ALL) $$(filter %.o,$$^) $(LINK_LIBS) $(PKG_LIBS) -pthread -o $$@
 endef
-$(foreach name,$(WORKER_NAMES),$(eval $(call worker_rule,$(name))))
-
-$(BUILD)/bin/comandactl: $(call objects,$(shell find workers/comandactl -name '*.c' 2>/dev/null) $(RUNTIME_SOURCES) $(REGISTRY)) $(LINK_LIBS)
-	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $(filter %.o,$^) $(LINK_LIBS) $(PKG_LIBS) -o $@
+$(foreach name,$(WORKER_NAMES),$(eval $(call program_rule,bin,comanda-$(name),$(name),$(REGISTRY))))
+$(foreach name,$(WORKER_NAMES),$(eval $(call program_rule,seam/bin,comanda-$(name),$(name),$(SEAM_SOURCES))))
+$(eval $(call program_rule,bin,comandactl,comandactl,$(REGISTRY)))
+$(eval $(call program_rule,seam/bin,comandactl,comandactl,$(SEAM_SOURCES)))
 
 # A test binary per file; tests/support is linked into each. A test that brings its own registry
-# says so by a line `// registry: path/to/registry.c`.
-test_registry = $(or $(shell sed -n 's|^// registry: ||p' $(1)),$(REGISTRY))
+# says so by a line `// registry: tests/contexts/registry.c`.
+test_registry = $(if $(shell sed -n '/^\/\/ registry: /p' $(1)),$(SEAM_SOURCES),$(REGISTRY))
 define test_rule
 $(BUILD)/tests/$(1): $(call objects,tests/$(1).c $(TEST_SUPPORT) $(call test_registry,tests/$(1).c)) $(LINK_LIBS)
 	@mkdir -p $$(@D)
-	$(CC) $(LDFLAGS_ALL) $$(filter %.o,$$^) $(LINK_LIBS) $(PKG_LIBS) -lcriterion -lm -o $$@
+	$(CC) $(LDFLAGS_ALL) $$(filter %.o,$$^) $(LINK_LIBS) $(PKG_LIBS) -lcriterion -lm -pthread -o $$@
 endef
 $(foreach source,$(UNIT_SOURCES) $(CONTRACT_SOURCES),$(eval $(call test_rule,$(patsubst tests/%.c,%,$(source)))))
 
-unit: $(UNIT_TESTS)
-	@for test in $(UNIT_TESTS); do $$test --verbose=0 || exit 1; done
+# The nginx module. Debian's own tree is configured once (it writes the headers that say how this
+# nginx was built, and the list of modules); our sources are then compiled as all others are, so
+# that a changed header rebuilds what includes it.
+NGINX_BUILD := $(BUILD)/nginx
+NGINX_INCLUDES := -isystem $(NGINX_BUILD) $(foreach part,core event event/modules os/unix http \
+                  http/modules http/v2,-isystem $(NGINX_SOURCE)/src/$(part))
+MODULE_CFLAGS = $(CFLAGS_ALL) -Wno-unused-parameter -Ingx_module $(NGINX_INCLUDES)
+MODULE_OBJECTS := $(call objects,$(MODULE_SOURCES)) $(NGINX_BUILD)/ngx_http_comanda_module_modules.o
 
-format:
+$(NGINX_BUILD)/ngx_http_comanda_module_modules.c: ngx_module/config scripts/configure_nginx $(NGINX_SOURCE)/conf_flags
+	scripts/configure_nginx $(NGINX_SOURCE) $(abspath $(NGINX_BUILD))
+
+$(NGINX_BUILD)/ngx_http_comanda_module_modules.o: $(NGINX_BUILD)/ngx_http_comanda_module_modules.c
+	$(CC) $(MODULE_CFLAGS) -c $< -o $@
+
+$(BUILD)/obj/ngx_module/%.o: ngx_module/%.c $(NGINX_BUILD)/ngx_http_comanda_module_modules.c
+	@mkdir -p $(@D)
+	$(CC) $(MODULE_CFLAGS) -c $< -o $@
+
+define module_rule
+$(BUILD)/$(1)/ngx_http_comanda_module.so: $(MODULE_OBJECTS) $(call objects,$(2)) $(LINK_LIBS)
+	@mkdir -p $$(@D)
+	$(CC) -shared $(LDFLAGS_ALL) $$(filter %.o,$$^) $(LINK_LIBS) $(PKG_LIBS) -o $$@
+endef
+$(eval $(call module_rule,module,$(REGISTRY)))
+$(eval $(call module_rule,seam/module,$(SEAM_SOURCES)))
+
+install: all ## copy programs, module and configuration to $(DESTDIR)$(PREFIX)
+	scripts/install $(BUILD) $(DESTDIR)$(PREFIX)
+
+check: ## run every stage of tests; each also alone: make lint, make unit, …
+	scripts/check $(CHECKS)
+
+$(CHECKS):
+	scripts/check $@
+
+demo: all ## run it all on this machine: servers, edge, workers, and a walk-through (DETACH=1, RATE=off)
+	scripts/demo start
+
+stop: ## stop what make demo started
+	scripts/demo stop
+
+format: ## put every C file into the one look
 	clang-format -i $$(find common ngx_module workers tests -name '*.c' -o -name '*.h')
 
-clean:
+clean: ## stop the demo and delete everything that was built
+	@if [ -e build/demo ]; then scripts/demo remove; fi
 	rm -rf $(BUILD)
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 12
+	@echo
+	@echo "  stages of check: $(CHECKS)"
+	@echo "  variables: BUILD= CC= CFLAGS= DEBUG=1 SANITIZE=address,undefined PREFIX= DESTDIR="
+
+-include $(shell find $(BUILD)/obj $(BUILD)/nginx -name '*.d' 2>/dev/null)
