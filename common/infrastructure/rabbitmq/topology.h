@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every exchange, queue and binding as one table, made from the registry of contexts and what the
+// sagas listen to; ARCHITECTURE.md, "Messages", shows it for the shop.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/status.h"
+#include "base/str.h"
+#include "domain/bounded_context.h"
+
+enum { TOPOLOGY_RETRIES = 3, TOPOLOGY_UNROUTED_MAX = 10000, TOPOLOGY_RETRY_MAX = 1000000 };
+
+#define TOPOLOGY_RETRY_EXCHANGE STR("comanda.retry")
+#define TOPOLOGY_DEAD_EXCHANGE STR("comanda.dead")
+#define TOPOLOGY_UNROUTED STR("comanda.unrouted") // exchange and queue
+
+struct topology_exchange {
+    struct str name;
+    struct str type;      // "topic", "direct", "fanout"
+    struct str alternate; // where what nobody wants goes; empty: it is returned
+};
+
+enum topology_role { QUEUE_WORK, QUEUE_RETRY, QUEUE_DEAD, QUEUE_UNROUTED };
+
+struct topology_queue {
+    struct str name;
+    enum topology_role role; // all quorum queues but the unrouted one
+    int32_t length_max;      // messages; 0: as much as the disk holds
+    int32_t ttl_ms;          // QUEUE_RETRY: how long a message rests
+    struct str work_queue;   // QUEUE_RETRY: where it goes then
+};
+
+struct topology_binding {
+    struct str exchange;
+    struct str queue;
+    struct str key;
+};
+
+struct topology {
+    const struct topology_exchange *exchanges;
+    size_t exchange_count;
+    const struct topology_queue *queues;
+    size_t queue_count;
+    const struct topology_binding *bindings;
+    size_t binding_count;
+};
+
+// An event that some saga starts on or is cancelled by.
+struct topology_event {
+    struct str category;
+    struct str type;
+};
+
+struct topology_options {
+    const struct context_registry *registry;
+    const struct topology_event *saga_events;
+    size_t saga_event_count;
+    int32_t retry_ms[TOPOLOGY_RETRIES]; // delays of the failure ladder, each above 0
+};
+
+// Makes the table; its memory is the arena's. Views of the options are kept.
+// STATUS_INVALID: a delay of 0 or below.
+enum status topology_make(const struct topology_options *options, struct arena *arena,
+                          struct topology *topology) MUST_CHECK;
+
+// Would a queue other than comanda.unrouted take it? Judged by the table, not by the broker.
+bool topology_routes(const struct topology *topology, struct str exchange, struct str key);
+
+// Does a topic pattern ('*' one word, '#' any number of them) match a key?
+bool topology_pattern_matches(struct str pattern, struct str key);
+
+// The table as JSON: {"exchanges":[…],"queues":[…],"bindings":[…]}, each queue with its arguments.
+enum status topology_print(const struct topology *topology, struct buffer *out) MUST_CHECK;
