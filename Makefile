@@ -78,6 +78,16 @@ $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -c $< -o $@
 
+# The schema travels inside the programs.
+MIGRATIONS := $(sort $(wildcard common/infrastructure/postgres/migrations/*.sql))
+$(BUILD)/gen/migrations.c: scripts/embed-migrations $(MIGRATIONS)
+	@mkdir -p $(@D)
+	scripts/embed-migrations $(MIGRATIONS) >$@.new && mv $@.new $@
+$(BUILD)/obj/gen/migrations.o: $(BUILD)/gen/migrations.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -c $< -o $@
+$(BUILD)/lib/libcomanda_infrastructure.a: $(BUILD)/obj/gen/migrations.o
+
 define layer_rule
 $(BUILD)/lib/libcomanda_$(1).a: $(call objects,$(filter-out $(REGISTRY),$(call layer_sources,$(1))))
 	@mkdir -p $$(@D)

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+// Brings a database's schema to this program's version, once and in order, and tells where it
+// stands. A migration that was applied with other bytes than ours is refused.
+#include "infrastructure/postgres/migrate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/sha256.h"
+#include "infrastructure/postgres/migrations.h"
+
+enum { SCRIPT_BYTES_MAX = 1 << 20, CHECKSUM_LEN = 2 * SHA256_LEN };
+
+static const char read_sql[] =
+    "select version, name, checksum,"
+    " to_char(applied_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+    " from comanda.migrations order by version";
+
+static const char version_sql[] = "select coalesce(max(version), 0) from comanda.migrations";
+
+// The lock is the session's: it falls with it, and spans the transactions of all migrations.
+static const char lock_sql[] =
+    "set statement_timeout = 0; set lock_timeout = 0;"
+    " set idle_in_transaction_session_timeout = 0; set client_min_messages = warning;"
+    " select pg_advisory_lock(hashtext('comanda.migrate'));"
+    " create schema if not exists comanda;"
+    " create table if not exists comanda.migrations (version int4 primary key, name text not null,"
+    " checksum text not null, applied_at timestamptz not null default clock_timestamp())";
+
+static const char unlock_sql[] = "select pg_advisory_unlock(hashtext('comanda.migrate'))";
+
+static const char upkeep_sql[] = "select comanda.keep_partitions()";
+
+// A dump restored into another cluster brings rows whose transaction ids mean nothing there.
+static const char epoch_sql[] =
+    "update comanda.log l set epoch = l.epoch + 1, system_identifier = c.system_identifier"
+    " from pg_control_system() c where l.system_identifier <> c.system_identifier returning 1";
+
+int migrate_version(void)
+{
+    return (int)migration_count;
+}
+
+static void checksum(const struct migration *migration, char text[CHECKSUM_LEN + 1])
+{
+    unsigned char digest[SHA256_LEN];
+    struct str sql = str_from(migration->sql);
+    sha256(&sql, 1, digest);
+    for (size_t i = 0; i < SHA256_LEN; i++) {
+        text[2 * i] = "0123456789abcdef"[digest[i] >> 4];
+        text[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
+    }
+    text[CHECKSUM_LEN] = '\0';
+}
+
+static bool schema_is_absent(const struct postgres *postgres)
+{
+    const char *state = postgres_sqlstate(postgres);
+    return strcmp(state, "42P01") == 0 || strcmp(state, "3F000") == 0;
+}
+
+enum status migrate_read_version(struct postgres *postgres, int *version)
+{
+    PGresult *result = NULL;
+    enum status status = postgres_script(postgres, version_sql, POSTGRES_READS, &result);
+    if (status == STATUS_REFUSED && schema_is_absent(postgres)) {
+        *version = 0;
+        return STATUS_OK;
+    }
+    if (status == STATUS_OK) {
+        *version = atoi(PQgetvalue(result, 0, 0));
+        PQclear(result);
+    }
+    return status;
+}
+
+static struct migration_status pending(const struct migration *migration)
+{
+    return (struct migration_status){
+        .version = migration->version, .name = str_from(migration->name), .applied_at = STR("")};
+}
+
+static const struct migration *find_ours(int version)
+{
+    bool known = version >= 1 && version <= (int)migration_count;
+    return known ? &migrations[version - 1] : NULL;
+}
+
+static struct migration_status applied(const PGresult *result, int row, struct arena *arena)
+{
+    const struct migration *ours = find_ours(atoi(PQgetvalue(result, row, 0)));
+    struct migration_status status = {
+        .version = atoi(PQgetvalue(result, row, 0)),
+        .name = arena_str(arena, str_from(PQgetvalue(result, row, 1))),
+        .state = MIGRATION_FOREIGN,
+        .applied_at = arena_str(arena, str_from(PQgetvalue(result, row, 3))),
+    };
+    if (ours != NULL) {
+        char sum[CHECKSUM_LEN + 1];
+        checksum(ours, sum);
+        status.state =
+            strcmp(sum, PQgetvalue(result, row, 2)) == 0 ? MIGRATION_APPLIED : MIGRATION_CHANGED;
+    }
+    return status;
+}
+
+// rows: of the database, or NULL when it has none.
+static enum status merge(const PGresult *rows, struct arena *arena, struct migration_status **list,
+                         size_t *count)
+{
+    int row_count = rows == NULL ? 0 : PQntuples(rows);
+    struct migration_status *merged =
+        arena_array(arena, migration_count + (size_t)row_count, sizeof(*merged));
+    if (merged == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    size_t used = 0;
+    int row = 0;
+    for (size_t i = 0; i < migration_count; i++) {
+        bool stands = row < row_count && atoi(PQgetvalue(rows, row, 0)) == migrations[i].version;
+        merged[used++] = stands ? applied(rows, row, arena) : pending(&migrations[i]);
+        row += stands;
+    }
+    for (; row < row_count; row++) {
+        merged[used++] = applied(rows, row, arena);
+    }
+    *list = merged;
+    *count = used;
+    return STATUS_OK;
+}
+
+enum status migrate_read_status(struct postgres *postgres, struct arena *arena,
+                                struct migration_status **list, size_t *count)
+{
+    PGresult *rows = NULL;
+    enum status status = postgres_script(postgres, read_sql, POSTGRES_READS, &rows);
+    if (status == STATUS_REFUSED && schema_is_absent(postgres)) {
+        status = STATUS_OK;
+    }
+    if (status == STATUS_OK) {
+        status = merge(rows, arena, list, count);
+    }
+    PQclear(rows);
+    return status;
+}
+
+static enum status run_script(struct postgres *postgres, const char *sql)
+{
+    PGresult *result = NULL;
+    enum status status = postgres_script(postgres, sql, POSTGRES_READS, &result);
+    PQclear(result);
+    return status;
+}
+
+static enum status apply(struct postgres *postgres, const struct migration *migration,
+                         struct arena *arena)
+{
+    char sum[CHECKSUM_LEN + 1];
+    checksum(migration, sum);
+    struct buffer script;
+    buffer_init(&script, arena, SCRIPT_BYTES_MAX);
+    buffer_printf(&script,
+                  "begin;\n%s\n;insert into comanda.migrations (version, name, checksum)"
+                  " values (%d, '%s', '%s'); commit",
+                  migration->sql, migration->version, migration->name, sum);
+    buffer_add_char(&script, '\0');
+    if (script.status != STATUS_OK) {
+        return script.status;
+    }
+    return run_script(postgres, script.data);
+}
+
+// Nothing is applied on top of a history that is not ours.
+static bool history_is_ours(const struct migration_status *list, size_t count, struct arena *arena,
+                            struct str *cause)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (list[i].state == MIGRATION_CHANGED) {
+            *cause = arena_printf(arena,
+                                  "migration %d (%.*s) was applied with other content than this"
+                                  " program's: put the old file back and write a new migration",
+                                  list[i].version, STR_FMT(list[i].name));
+            return false;
+        }
+        if (list[i].state == MIGRATION_FOREIGN) {
+            *cause = arena_printf(arena,
+                                  "the database has migration %d (%.*s), this program knows %d:"
+                                  " use the newer program",
+                                  list[i].version, STR_FMT(list[i].name), migrate_version());
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum status apply_pending(struct postgres *postgres, struct arena *arena,
+                                 struct migrate_report *report)
+{
+    struct migration_status *list = NULL;
+    size_t count = 0;
+    enum status status = migrate_read_status(postgres, arena, &list, &count);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (!history_is_ours(list, count, arena, &report->cause)) {
+        return STATUS_INVALID;
+    }
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        if (list[i].state != MIGRATION_PENDING) {
+            continue;
+        }
+        status = apply(postgres, &migrations[i], arena);
+        if (status == STATUS_OK) {
+            report->applied++;
+        } else {
+            report->cause = arena_printf(arena, "migration %d (%.*s): %s", list[i].version,
+                                         STR_FMT(list[i].name), postgres_error(postgres));
+        }
+    }
+    return status;
+}
+
+static enum status finish(struct postgres *postgres, struct migrate_report *report)
+{
+    PGresult *result = NULL;
+    enum status status = postgres_script(postgres, upkeep_sql, POSTGRES_READS, &result);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    report->partitions = atoi(PQgetvalue(result, 0, 0));
+    PQclear(result);
+    status = postgres_script(postgres, epoch_sql, POSTGRES_READS, &result);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    report->epoch_raised = PQntuples(result) > 0;
+    PQclear(result);
+    return migrate_read_version(postgres, &report->version);
+}
+
+enum status migrate_run(struct postgres *postgres, struct arena *arena,
+                        struct migrate_report *report)
+{
+    *report = (struct migrate_report){.cause = STR("")};
+    enum status status = run_script(postgres, lock_sql);
+    if (status == STATUS_OK) {
+        status = apply_pending(postgres, arena, report);
+        if (status == STATUS_OK) {
+            status = finish(postgres, report);
+        }
+        if (postgres_is_connected(postgres)) {
+            enum status unlocked = run_script(postgres, unlock_sql);
+            status = status == STATUS_OK ? unlocked : status;
+        }
+    }
+    if (status != STATUS_OK && str_is_empty(report->cause)) {
+        report->cause = arena_str(arena, str_from(postgres_error(postgres)));
+    }
+    return status;
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// The schema's migrations as this program was built with them, made from migrations/*.sql.
+#pragma once
+
+#include <stddef.h>
+
+struct migration {
+    int version; // from 1, without gaps
+    const char *name;
+    const char *sql;
+};
+
+extern const struct migration migrations[];
+extern const size_t migration_count;
