@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A world small enough for a unit test: streams in memory, and commands run through the seam as the
 // engine would, with lookups, foreign documents and effects, but without any engine.
-#include "world.h"
+#include "support/world.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
@@ -45,7 +45,8 @@ struct world_stream *world_stream(struct world *world, struct uuid id, struct st
     return stream;
 }
 
-static void append(struct world *world, struct world_stream *stream, struct str type, struct str data)
+static void append(struct world *world, struct world_stream *stream, struct str type,
+                   struct str data)
 {
     struct world_event *event = arena_alloc(&world->arena, sizeof(*event));
     size_t offset;
@@ -98,8 +99,7 @@ struct str world_document(struct world *world, struct uuid id, struct str collec
     const struct projection *projection = context_projection(collection);
     cr_assert_not_null(projection);
     struct world_stream *stream = world_stream(world, id, projection->category);
-    return encode(world, &projection->document,
-                  fold_events(world, &projection->document, stream));
+    return encode(world, &projection->document, fold_events(world, &projection->document, stream));
 }
 
 bool world_folds_alike(struct world *world, const struct world_stream *stream)
@@ -223,10 +223,8 @@ const struct world_result *world_when(struct world *world, const char *full_name
     const struct command_type *type = context_command(str_from(full_name));
     cr_assert_not_null(type, "no command %s", full_name);
     struct world_result *result = arena_alloc(&world->arena, sizeof(*result));
-    struct command command = {.tenant = world->tenant,
-                              .target = target,
-                              .actor = str_from(actor),
-                              .now = world->now};
+    struct command command = {
+        .tenant = world->tenant, .target = target, .actor = str_from(actor), .now = world->now};
     void *parsed = NULL;
     size_t offset;
     struct str text = arena_str(&world->arena, str_from(body));

@@ -41,11 +41,11 @@ struct world {
 
 // What became of a command.
 struct world_result {
-    bool unanswered;                // the other side was silent; nothing happened
-    bool asked;                     // an effect was asked for
-    struct effect_request request;  // which
-    struct fault_list faults;       // of parse and of decide together
-    struct decision decision;       // ACCEPTED only when there are no faults
+    bool unanswered;               // the other side was silent; nothing happened
+    bool asked;                    // an effect was asked for
+    struct effect_request request; // which
+    struct fault_list faults;      // of parse and of decide together
+    struct decision decision;      // ACCEPTED only when there are no faults
     struct stream_refs streams;
 };
 

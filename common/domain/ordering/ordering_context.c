@@ -260,6 +260,7 @@ static const struct command_type commands[] = {
 
 const struct bounded_context ordering_context = {
     .name = {"ordering", 8},
+    .role = {"ordering", 8},
     .aggregates = aggregates,
     .aggregate_count = sizeof(aggregates) / sizeof(aggregates[0]),
     .commands = commands,
