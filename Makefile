@@ -3,7 +3,7 @@
 
 # What ./configure.sh was told (PREFIX, NGINX_SOURCE); everything has a default.
 -include build/config.mk
-BUILD ?= $(if $(SANITIZE),build/sanitize,$(if $(DEBUG),build/debug,build))
+BUILD ?= build
 CC ?= gcc
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -63,18 +63,16 @@ MODULE_SOURCES := $(wildcard ngx_module/*.c)
 MODULE := $(if $(MODULE_SOURCES),$(BUILD)/module/ngx_http_comanda_module.so)
 SEAM_MODULE := $(if $(MODULE_SOURCES),$(if $(SEAM_SOURCES),$(BUILD)/seam/module/ngx_http_comanda_module.so))
 
-CHECK = scripts/check --build $(BUILD) --make-variables "$(MAKEOVERRIDES)"
 CHECKS := lint unit contract integration e2e valgrind sanitize demo-test
 
 .PHONY: all libs workers module tests seam install check $(CHECKS) demo stop format clean help
-# A sanitized module would need a sanitized nginx.
-all: libs workers $(if $(SANITIZE),,module) ## build libraries, daemons, comandactl and the nginx module
+all: libs workers module ## build libraries, daemons, comandactl and the nginx module
 
 libs: $(LIBS)
 workers: $(WORKERS) $(CTL)
 module: $(MODULE)
 tests: $(UNIT_TESTS) $(CONTRACT_TESTS)
-seam: $(SEAM_WORKERS) $(if $(SANITIZE),,$(SEAM_MODULE))
+seam: $(SEAM_WORKERS) $(SEAM_MODULE)
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -110,8 +108,10 @@ $(eval $(call program_rule,bin,comandactl,comandactl,$(REGISTRY)))
 $(eval $(call program_rule,seam/bin,comandactl,comandactl,$(SEAM_SOURCES)))
 
 # A test binary per file; tests/support is linked into each. A test that brings its own registry
-# says so by a line `// registry: tests/contexts/registry.c`.
-test_registry = $(if $(shell sed -n '/^\/\/ registry: /p' $(1)),$(SEAM_SOURCES),$(REGISTRY))
+# says so by a line `// registry: PATH`; tests/contexts/registry.c brings all of that folder.
+registry_line = $(shell sed -n 's|^// registry: ||p' $(1))
+test_registry = $(or $(filter-out tests/contexts/%,$(registry_line)),\
+                $(if $(registry_line),$(SEAM_SOURCES),$(REGISTRY)))
 define test_rule
 $(BUILD)/tests/$(1): $(call objects,tests/$(1).c $(TEST_SUPPORT) $(call test_registry,tests/$(1).c)) $(LINK_LIBS)
 	@mkdir -p $$(@D)
@@ -150,10 +150,10 @@ install: all ## copy programs, module and configuration to $(DESTDIR)$(PREFIX)
 	scripts/install $(BUILD) $(DESTDIR)$(PREFIX)
 
 check: ## run every stage of tests; each also alone: make lint, make unit, …
-	@$(CHECK) $(CHECKS)
+	scripts/check $(CHECKS)
 
 $(CHECKS):
-	@$(CHECK) $@
+	scripts/check $@
 
 demo: all ## run it all on this machine: servers, edge, workers, and a walk-through (DETACH=1, RATE=off)
 	scripts/demo start
