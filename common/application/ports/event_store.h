@@ -97,7 +97,7 @@ enum append_outcome {
     DUPLICATE,        // the key is known with this fingerprint: `key` holds the first answer
     KEY_REUSED,       // the key is known with another fingerprint
     ALREADY_HANDLED,  // at least one inbox id is known: see inbox_handled
-    TRY_AGAIN,        // its twin failed, or a lock came too late: nothing is stored, append again
+    APPEND_AGAIN,     // its twin failed, or a lock came too late: nothing is stored, append again
     ITEM_REFUSED,     // the server refuses this item, also alone: nothing of it is stored
 };
 
