@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+// PostgreSQL on nginx's event loop: a few connections that run one statement at a time, fed by
+// sources that gather work while the connections are busy. Nothing here ever blocks.
+#include "ngx_http_comanda_postgres.h"
+
+#include "ngx_http_comanda_metrics.h"
+#include "ngx_http_comanda_postgres_connection.h"
+#include "ngx_http_comanda_settings.h"
+
+enum {
+    CONNECTIONS_DEFAULT = 2,
+    CONNECTIONS_MAX = 32,
+    QUEUE_DEFAULT = 4096,
+    QUEUE_MAX = 65536,
+    TIMEOUT_DEFAULT_MS = 2000,
+    TIMEOUT_MAX_MS = 60000,
+    FAIL_FAST_AFTER_MS = 1000, // without any connection; until then callers wait for a restart
+};
+
+// --- serving the sources ---
+
+static struct ngx_http_comanda_call *next_call(struct ngx_http_comanda_postgres *postgres)
+{
+    for (ngx_queue_t *at = ngx_queue_head(&postgres->sources);
+         at != ngx_queue_sentinel(&postgres->sources); at = ngx_queue_next(at)) {
+        struct ngx_http_comanda_source *source =
+            ngx_queue_data(at, struct ngx_http_comanda_source, link);
+        struct ngx_http_comanda_call *call = source->offer(source);
+        if (call != NULL) {
+            ngx_queue_remove(at);
+            ngx_queue_insert_tail(&postgres->sources, at); // the others first, next time
+            return call;
+        }
+    }
+    return NULL;
+}
+
+static void serve(ngx_event_t *event)
+{
+    struct ngx_http_comanda_postgres *postgres = event->data;
+    for (ngx_uint_t i = 0; i < postgres->connection_count && !postgres->shut; i++) {
+        struct ngx_http_comanda_connection *connection = &postgres->connections[i];
+        while (connection->state == CONNECTION_IDLE) {
+            struct ngx_http_comanda_call *call = next_call(postgres);
+            if (call == NULL) {
+                return;
+            }
+            ngx_http_comanda_connection_start(connection, call);
+        }
+    }
+}
+
+void ngx_http_comanda_postgres_wake(struct ngx_http_comanda_postgres *postgres)
+{
+    if (!postgres->serve.posted && !postgres->shut) {
+        ngx_post_event(&postgres->serve, &ngx_posted_events);
+    }
+}
+
+void ngx_http_comanda_postgres_add_source(struct ngx_http_comanda_postgres *postgres,
+                                          struct ngx_http_comanda_source *source)
+{
+    ngx_queue_insert_tail(&postgres->sources, &source->link);
+}
+
+enum status ngx_http_comanda_postgres_enter(struct ngx_http_comanda_postgres *postgres)
+{
+    if (postgres->shut ||
+        (postgres->ready == 0 && ngx_current_msec - postgres->down_since > FAIL_FAST_AFTER_MS)) {
+        return STATUS_UNAVAILABLE;
+    }
+    if (postgres->waiting >= postgres->queue_max) {
+        return STATUS_FULL;
+    }
+    postgres->waiting++;
+    ngx_http_comanda_metric_set(postgres->queue_length, (int64_t)postgres->waiting);
+    return STATUS_OK;
+}
+
+void ngx_http_comanda_postgres_leave(struct ngx_http_comanda_postgres *postgres)
+{
+    postgres->waiting--;
+    ngx_http_comanda_metric_set(postgres->queue_length, (int64_t)postgres->waiting);
+}
+
+ngx_uint_t ngx_http_comanda_postgres_ready(const struct ngx_http_comanda_postgres *postgres)
+{
+    return postgres->ready;
+}
+
+ngx_msec_t ngx_http_comanda_postgres_budget(const struct ngx_http_comanda_postgres *postgres)
+{
+    return postgres->timeout;
+}
+
+// --- what connections tell ---
+
+static void count_ready(struct ngx_http_comanda_postgres *postgres)
+{
+    postgres->ready = 0;
+    for (ngx_uint_t i = 0; i < postgres->connection_count; i++) {
+        enum connection_state state = postgres->connections[i].state;
+        postgres->ready += state >= CONNECTION_IDLE;
+    }
+    ngx_http_comanda_metric_set(postgres->connections_ready, (int64_t)postgres->ready);
+}
+
+void ngx_http_comanda_postgres_opened(struct ngx_http_comanda_connection *connection)
+{
+    struct ngx_http_comanda_postgres *postgres = connection->postgres;
+    count_ready(postgres);
+    if (postgres->complained) {
+        postgres->complained = false;
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "comanda: PostgreSQL answers again");
+    }
+    ngx_http_comanda_postgres_wake(postgres);
+}
+
+void ngx_http_comanda_postgres_freed(struct ngx_http_comanda_connection *connection)
+{
+    serve(&connection->postgres->serve);
+}
+
+void ngx_http_comanda_postgres_closed(struct ngx_http_comanda_connection *connection,
+                                      const char *why)
+{
+    struct ngx_http_comanda_postgres *postgres = connection->postgres;
+    bool was_ready = connection->state >= CONNECTION_IDLE;
+    connection->state = CONNECTION_CLOSED;
+    ngx_http_comanda_metric_add(postgres->losses, 1);
+    if (was_ready && postgres->ready == 1) {
+        postgres->down_since = ngx_current_msec;
+    }
+    count_ready(postgres);
+    if (!postgres->complained) {
+        postgres->complained = true;
+        size_t len = strcspn(why, "\r\n");
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "comanda: PostgreSQL \"%*s\" is lost: %*s; trying again, up to each 5 s",
+                      postgres->name.len, postgres->name.data, len, why);
+    }
+}
+
+// --- the directive ---
+
+static char *refuse(ngx_conf_t *cf, const char *what)
+{
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "comanda_postgres: %s", what);
+    return NGX_CONF_ERROR;
+}
+
+// A name would be looked up by a blocking resolver in the middle of the event loop.
+static bool names_only_addresses(const PQconninfoOption *options)
+{
+    bool has_address = false;
+    bool has_path = false;
+    for (const PQconninfoOption *option = options; option->keyword != NULL; option++) {
+        bool set = option->val != NULL && option->val[0] != '\0';
+        has_address |= set && strcmp(option->keyword, "hostaddr") == 0;
+        has_path |= set && strcmp(option->keyword, "host") == 0 && option->val[0] == '/' &&
+                    strchr(option->val, ',') == NULL;
+    }
+    return has_address || has_path;
+}
+
+static char *check_conninfo(ngx_conf_t *cf, const char *conninfo)
+{
+    char *message = NULL;
+    PQconninfoOption *options = PQconninfoParse(conninfo, &message);
+    if (options == NULL) {
+        size_t len = message == NULL ? 0 : strcspn(message, "\r\n");
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "comanda_postgres: bad connection string: %*s",
+                           len, message == NULL ? "" : message);
+        PQfreemem(message);
+        return NGX_CONF_ERROR;
+    }
+    bool fine = names_only_addresses(options);
+    PQconninfoFree(options);
+    return fine ? NGX_CONF_OK
+                : refuse(cf, "give hostaddr=<address> or host=<socket folder>; a host name would "
+                             "block the worker while it is resolved");
+}
+
+static char *read_options(ngx_conf_t *cf, struct ngx_http_comanda_postgres *postgres)
+{
+    struct ngx_http_comanda_setting settings[] = {
+        {.name = STR("connections"),
+         .number = &postgres->connection_count,
+         .min = 1,
+         .max = CONNECTIONS_MAX},
+        {.name = STR("queue"), .number = &postgres->queue_max, .min = 1, .max = QUEUE_MAX},
+        {.name = STR("timeout"), .msec = &postgres->timeout, .min = 1, .max = TIMEOUT_MAX_MS},
+        {.name = {NULL, 0}},
+    };
+    return ngx_http_comanda_read_settings(cf, 3, settings);
+}
+
+static char *set_postgres(ngx_conf_t *cf, ngx_command_t *directive, void *data)
+{
+    (void)directive;
+    (void)data;
+    struct ngx_http_comanda_main_conf *main = ngx_http_comanda_main_conf(cf);
+    if (main->postgres != NULL) {
+        return refuse(cf, "stands twice; one log is all that an edge can use");
+    }
+    struct ngx_http_comanda_postgres *postgres = ngx_pcalloc(cf->pool, sizeof(*postgres));
+    if (postgres == NULL) {
+        return NGX_CONF_ERROR;
+    }
+    ngx_str_t *words = cf->args->elts;
+    postgres->name = ngx_http_comanda_str(words[1]);
+    postgres->conninfo = (const char *)words[2].data;
+    postgres->connection_count = CONNECTIONS_DEFAULT;
+    postgres->queue_max = QUEUE_DEFAULT;
+    postgres->timeout = TIMEOUT_DEFAULT_MS;
+    main->postgres = postgres;
+    postgres->queue_length = ngx_http_comanda_gauge(
+        cf, "comanda_queue_length", "Requests that wait for a statement to leave.", STR(""));
+    postgres->connections_ready = ngx_http_comanda_gauge(
+        cf, "comanda_postgres_connections", "Open connections to PostgreSQL.", STR(""));
+    postgres->losses = ngx_http_comanda_counter(
+        cf, "comanda_postgres_losses_total",
+        "Connections to PostgreSQL lost, failed attempts to open one included.", STR(""));
+    char *rc = check_conninfo(cf, postgres->conninfo);
+    return rc == NGX_CONF_OK ? read_options(cf, postgres) : rc;
+}
+
+static ngx_command_t directives[] = {
+    {.name = ngx_string("comanda_postgres"),
+     .type = NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE,
+     .set = set_postgres,
+     .conf = NGX_HTTP_MAIN_CONF_OFFSET},
+    ngx_null_command,
+};
+
+// --- the life of a worker ---
+
+static struct ngx_http_comanda_postgres *postgres_of(ngx_cycle_t *cycle)
+{
+    struct ngx_http_comanda_main_conf *main =
+        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_comanda_module);
+    return main == NULL ? NULL : main->postgres;
+}
+
+static ngx_int_t init_process(ngx_cycle_t *cycle)
+{
+    struct ngx_http_comanda_postgres *postgres = postgres_of(cycle);
+    if (postgres == NULL ||
+        (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)) {
+        return NGX_OK;
+    }
+    postgres->connections =
+        ngx_pcalloc(cycle->pool, postgres->connection_count * sizeof(*postgres->connections));
+    if (postgres->connections == NULL) {
+        return NGX_ERROR;
+    }
+    ngx_queue_init(&postgres->sources);
+    postgres->serve = (ngx_event_t){.data = postgres, .log = cycle->log, .handler = serve};
+    postgres->down_since = ngx_current_msec;
+    for (ngx_uint_t i = 0; i < postgres->connection_count; i++) {
+        ngx_http_comanda_connection_init(&postgres->connections[i], postgres, cycle->log);
+    }
+    for (ngx_uint_t i = 0; i < postgres->connection_count; i++) {
+        ngx_http_comanda_connection_open(&postgres->connections[i]);
+    }
+    return NGX_OK;
+}
+
+static void exit_process(ngx_cycle_t *cycle)
+{
+    struct ngx_http_comanda_postgres *postgres = postgres_of(cycle);
+    if (postgres == NULL || postgres->connections == NULL) {
+        return;
+    }
+    postgres->shut = true;
+    for (ngx_uint_t i = 0; i < postgres->connection_count; i++) {
+        ngx_http_comanda_connection_shut(&postgres->connections[i]);
+    }
+}
+
+static ngx_http_module_t module_context;
+
+ngx_module_t ngx_http_comanda_postgres_module = {
+    NGX_MODULE_V1,           .ctx = &module_context,       .commands = directives,
+    .type = NGX_HTTP_MODULE, .init_process = init_process, .exit_process = exit_process,
+    NGX_MODULE_V1_PADDING,
+};

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// One connection to PostgreSQL on nginx's event loop: connecting, one statement at a time, back
+// again after a loss. Only the pool (ngx_http_comanda_postgres.c) uses it.
+#pragma once
+
+#include "base/backoff.h"
+#include "ngx_http_comanda_metrics.h"
+#include "ngx_http_comanda_postgres.h"
+
+enum { PREPARED_MAX = 16 };
+
+enum connection_state {
+    CONNECTION_CLOSED, // waits for its next try
+    CONNECTION_OPENING,
+    CONNECTION_IDLE,
+    CONNECTION_PREPARING, // the statement of `call` first
+    CONNECTION_RUNNING,
+};
+
+struct ngx_http_comanda_connection {
+    struct ngx_http_comanda_postgres *postgres;
+    enum connection_state state;
+    PGconn *pg;
+    ngx_connection_t *c; // NULL while libpq's socket is not registered
+    struct ngx_http_comanda_call *call;
+    PGresult *result;  // the first one of the statement that runs
+    ngx_event_t timer; // of opening and of a call: not cancelable, a draining worker waits
+    ngx_event_t retry; // of the next try to open: cancelable
+    struct backoff backoff;
+    const char *prepared[PREPARED_MAX]; // names known to this session
+    ngx_uint_t prepared_count;
+};
+
+// What the pool is told.
+void ngx_http_comanda_postgres_opened(struct ngx_http_comanda_connection *connection);
+void ngx_http_comanda_postgres_closed(struct ngx_http_comanda_connection *connection,
+                                      const char *why);
+void ngx_http_comanda_postgres_freed(struct ngx_http_comanda_connection *connection);
+
+void ngx_http_comanda_connection_init(struct ngx_http_comanda_connection *connection,
+                                      struct ngx_http_comanda_postgres *postgres, ngx_log_t *log);
+void ngx_http_comanda_connection_open(struct ngx_http_comanda_connection *connection);
+
+// The connection must be idle. call->done comes later, never from within.
+void ngx_http_comanda_connection_start(struct ngx_http_comanda_connection *connection,
+                                       struct ngx_http_comanda_call *call);
+
+// Ends it for good; a call on its way is answered.
+void ngx_http_comanda_connection_shut(struct ngx_http_comanda_connection *connection);
+
+// Settings of the pool that a connection needs.
+struct ngx_http_comanda_postgres {
+    struct str name;
+    const char *conninfo;
+    ngx_uint_t connection_count;
+    ngx_uint_t queue_max;
+    ngx_msec_t timeout;
+    u_char *file; // where the directive stands
+    ngx_uint_t line;
+
+    // Of this worker.
+    struct ngx_http_comanda_connection *connections;
+    ngx_queue_t sources;
+    ngx_event_t serve;
+    ngx_uint_t waiting;
+    ngx_msec_t down_since; // valid while ready is 0
+    ngx_uint_t ready;
+    bool shut;
+    bool complained; // the log says already that it is away
+    struct ngx_http_comanda_metric *queue_length;
+    struct ngx_http_comanda_metric *connections_ready;
+    struct ngx_http_comanda_metric *losses;
+};
