@@ -77,6 +77,18 @@ struct gcra_answer limit_table_charge(struct limit_table *table, uint64_t key_ha
     }
 }
 
+void limit_table_refund(struct limit_table *table, uint64_t key_hash, struct gcra_rate rate)
+{
+    uint64_t key = key_hash == 0 ? 1 : key_hash;
+    struct limit_set *set = &table->sets[key & (table->set_count - 1)];
+    for (size_t at = 0; at < LIMIT_TABLE_WAYS; at++) {
+        if (atomic_load(&set->cells[at].key) == key) {
+            atomic_fetch_sub(&set->cells[at].tat_ns, rate.interval_ns);
+            return;
+        }
+    }
+}
+
 uint64_t limit_table_evictions(const struct limit_table *table)
 {
     return atomic_load(&((struct limit_table *)table)->evictions);

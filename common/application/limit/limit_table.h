@@ -28,5 +28,8 @@ struct limit_table *limit_table_init(void *memory, size_t size);
 struct gcra_answer limit_table_charge(struct limit_table *table, uint64_t key_hash,
                                       struct gcra_rate rate, int64_t now_ns);
 
+// Takes back one charge that was allowed, when another limit refuses the same request.
+void limit_table_refund(struct limit_table *table, uint64_t key_hash, struct gcra_rate rate);
+
 // Live keys pushed out since the start; above zero the table is too small.
 uint64_t limit_table_evictions(const struct limit_table *table);

@@ -114,6 +114,11 @@ void jwt_verifier_free(struct jwt_verifier *verifier)
     free(verifier);
 }
 
+int jwt_verifier_leeway(const struct jwt_verifier *verifier)
+{
+    return verifier->leeway_s;
+}
+
 static bool sign(const struct jwt_verifier *verifier, struct str text,
                  unsigned char mac[SHA256_LEN])
 {

@@ -47,6 +47,9 @@ enum status jwt_verifier_new(struct str key, struct str issuer, struct str audie
                              struct jwt_verifier **verifier) MUST_CHECK;
 void jwt_verifier_free(struct jwt_verifier *verifier);
 
+// The clock skew granted, in seconds.
+int jwt_verifier_leeway(const struct jwt_verifier *verifier);
+
 // Pure but for the arena. Claims are views into the arena. The signature is compared in constant
 // time and before anything in the payload is believed.
 enum jwt_fault jwt_verify(const struct jwt_verifier *verifier, struct str token, int64_t now_s,

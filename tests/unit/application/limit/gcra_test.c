@@ -93,3 +93,11 @@ Test(limit_table, given_keys_whose_time_has_passed_then_their_places_are_taken_a
     cr_assert_eq(when_so_many_come_at(table, 9, 10, 2 * second), 3);
     cr_assert_eq(limit_table_evictions(table), 0);
 }
+
+Test(limit_table, given_a_charge_when_it_is_taken_back_then_one_more_may_come)
+{
+    struct limit_table *table = given_a_table(64);
+    when_so_many_come_at(table, 7, 10, second);
+    limit_table_refund(table, 7, ten_a_second);
+    cr_assert_eq(when_so_many_come_at(table, 7, 10, second), 1);
+}
