@@ -9,16 +9,32 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "../support/test_database.h"
 #include "base/arena.h"
 #include "infrastructure/memory/document_store_memory.h"
+#include "infrastructure/postgres/connection.h"
+#include "infrastructure/postgres/document_store_postgres.h"
 #include "infrastructure/redis/connection.h"
 #include "infrastructure/redis/document_codec.h"
 #include "infrastructure/redis/document_store_redis.h"
+
+ReportHook(PRE_ALL)(struct criterion_test_set *set)
+{
+    (void)set;
+    test_database_make();
+}
+
+ReportHook(POST_ALL)(struct criterion_global_stats *stats)
+{
+    (void)stats;
+    test_database_drop();
+}
 
 // A store under test, with a tenant of its own so that runs beside each other never meet.
 struct subject {
     struct document_store *store;
     struct redis_connection *redis;
+    struct postgres *postgres;
     struct arena arena;
     char tenant_text[32];
     struct str tenant;
@@ -67,6 +83,21 @@ static void close_redis(struct subject *subject)
     arena_free(&subject->arena);
 }
 
+static void open_postgres(struct subject *subject)
+{
+    open_subject(subject);
+    subject->postgres = postgres_new(&(struct postgres_options){
+        .conninfo = test_database(), .application_name = "document_store_test"});
+    subject->store = document_store_postgres_new(subject->postgres);
+}
+
+static void close_postgres(struct subject *subject)
+{
+    document_store_postgres_free(subject->store);
+    postgres_free(subject->postgres);
+    arena_free(&subject->arena);
+}
+
 #define ON_ONE(adapter, name)            \
     Test(document_store_##adapter, name) \
     {                                    \
@@ -80,6 +111,7 @@ static void close_redis(struct subject *subject)
     static void name(struct subject *subject); \
     ON_ONE(memory, name)                       \
     ON_ONE(redis, name)                        \
+    ON_ONE(postgres, name)                     \
     static void name(struct subject *subject)
 
 static struct document a_document(const struct subject *subject, const char *key, int32_t version)
