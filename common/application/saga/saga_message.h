@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads what comes in to a saga: whose instance it is for, and the cue it gives.
+#pragma once
+
+#include "application/handler/message_handler.h"
+#include "application/saga/decide.h"
+
+enum { SAGA_NAMES_PER_EVENT_MAX = 4 }; // a reaction has room for as many timers
+
+// What a message means: the instances, each with the name of its saga where the message tells.
+struct saga_message {
+    struct saga_input input; // of an event: cue START; each instance decides which it is
+    bool by_event;           // starts or cancels
+    struct uuid sagas[SAGA_NAMES_PER_EVENT_MAX];
+    struct str names[SAGA_NAMES_PER_EVENT_MAX]; // by_event only
+    size_t count;
+};
+
+// STATUS_MALFORMED: *cause names the field.
+enum status saga_message_read(const struct saga_definitions *definitions,
+                              const struct incoming *incoming, struct arena *arena,
+                              struct saga_message *message, struct str *cause) MUST_CHECK;
