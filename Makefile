@@ -3,7 +3,7 @@
 
 # What ./configure.sh was told (PREFIX, NGINX_SOURCE); everything has a default.
 -include build/config.mk
-BUILD ?= build
+BUILD ?= $(if $(SANITIZE),build/sanitize,$(if $(DEBUG),build/debug,build))
 CC ?= gcc
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -63,16 +63,18 @@ MODULE_SOURCES := $(wildcard ngx_module/*.c)
 MODULE := $(if $(MODULE_SOURCES),$(BUILD)/module/ngx_http_comanda_module.so)
 SEAM_MODULE := $(if $(MODULE_SOURCES),$(if $(SEAM_SOURCES),$(BUILD)/seam/module/ngx_http_comanda_module.so))
 
+CHECK = scripts/check --build $(BUILD) --make-variables "$(MAKEOVERRIDES)"
 CHECKS := lint unit contract integration e2e valgrind sanitize demo-test
 
 .PHONY: all libs workers module tests seam install check $(CHECKS) demo stop format clean help
-all: libs workers module ## build libraries, daemons, comandactl and the nginx module
+# A sanitized module would need a sanitized nginx.
+all: libs workers $(if $(SANITIZE),,module) ## build libraries, daemons, comandactl and the nginx module
 
 libs: $(LIBS)
 workers: $(WORKERS) $(CTL)
 module: $(MODULE)
 tests: $(UNIT_TESTS) $(CONTRACT_TESTS)
-seam: $(SEAM_WORKERS) $(SEAM_MODULE)
+seam: $(SEAM_WORKERS) $(if $(SANITIZE),,$(SEAM_MODULE))
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -150,10 +152,10 @@ install: all ## copy programs, module and configuration to $(DESTDIR)$(PREFIX)
 	scripts/install $(BUILD) $(DESTDIR)$(PREFIX)
 
 check: ## run every stage of tests; each also alone: make lint, make unit, …
-	scripts/check $(CHECKS)
+	@$(CHECK) $(CHECKS)
 
 $(CHECKS):
-	scripts/check $@
+	@$(CHECK) $@
 
 demo: all ## run it all on this machine: servers, edge, workers, and a walk-through (DETACH=1, RATE=off)
 	scripts/demo start

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// SHA-256 (FIPS 180-4) over several pieces, by OpenSSL. No allocation after the first call.
+// SHA-256 (FIPS 180-4) over several pieces, by OpenSSL. No allocation after a thread's first call.
 #include "base/sha256.h"
 
 #include <openssl/evp.h>
 #include <stdlib.h>
 
-// Fetching an algorithm takes OpenSSL 3 longer than hashing a few bytes with it, so both are kept
-// for the life of the process. Our processes are single-threaded.
-static EVP_MD *algorithm;
-static EVP_MD_CTX *context;
+// Fetching an algorithm takes OpenSSL 3 longer than hashing a few bytes with it, so each thread
+// keeps its own for its life.
+static _Thread_local EVP_MD *algorithm;
+static _Thread_local EVP_MD_CTX *context;
 
 static void prepare(void)
 {

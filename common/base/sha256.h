@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// SHA-256 (FIPS 180-4) over several pieces, by OpenSSL. No allocation after the first call.
+// SHA-256 (FIPS 180-4) over several pieces, by OpenSSL. No allocation after a thread's first call.
 #pragma once
 
 #include <stddef.h>
