@@ -3,7 +3,8 @@
 //
 // Messages that share a stream form a group: they are decided one after another on one loaded state
 // and appended as one item, all or nothing. A group that conflicts or meets a message handled
-// before is reloaded and decided again, alone; a group that fails as a whole is halved. At most
+// before is reloaded and decided again, alone; a group that the log refuses is halved down to the
+// message that stands alone. At most
 // `limits.attempts_max` rounds, then its messages are transient failures.
 #pragma once
 
@@ -36,11 +37,13 @@ struct handler_limits {
     size_t append_rows_max; // rows of one append call; more wait for the next
 };
 
+enum { HANDLER_BATCH_MAX = 1024 }; // messages
+
 struct state_cache; // encoded states of the streams used last; see state_cache.h
 struct handler_batch;
 
 // Lives in the arena with all that it makes. messages stay the caller's and must outlive it.
-// cache may be NULL.
+// cache may be NULL. NULL: no memory, or more messages than HANDLER_BATCH_MAX.
 struct handler_batch *handler_batch_new(const struct message_handler *handler,
                                         const struct incoming *messages, size_t count,
                                         struct state_cache *cache,
@@ -59,9 +62,11 @@ const struct append_item *handler_batch_items(struct handler_batch *batch, size_
 void handler_batch_take_verdicts(struct handler_batch *batch,
                                  const struct append_verdict *verdicts);
 
+// The runner knows no such operation: the messages that asked are poison.
+void handler_batch_refuse_effects(struct handler_batch *batch);
+
 // A step failed as a whole (server away, unknown outcome): every message not yet done is transient.
-// After STATUS_UNKNOWN too: the inbox makes a redelivery harmless. STATUS_REFUSED of an append
-// instead halves what was appended and goes on, down to the message that stands alone.
+// After STATUS_UNKNOWN too: the inbox makes a redelivery harmless.
 void handler_batch_fail(struct handler_batch *batch, enum status status);
 
 // Snapshots worth keeping after the append (every n events); the driver may drop them.

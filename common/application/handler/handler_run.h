@@ -18,8 +18,8 @@ struct handler_run {
 };
 
 // Handles all messages; results: one each, in the arena. STATUS_OK: each has its outcome.
-// STATUS_UNAVAILABLE, STATUS_TIMEOUT, STATUS_UNKNOWN: the store went away; whatever is not HANDLED
-// may be handed in again as it is, once it is back: no message is to blame. Snapshots that cannot
+// Another status: the store is away or refuses everything; what is not HANDLED may be handed
+// in again as it is, once the store is back: no message is to blame. Snapshots that cannot
 // be kept are dropped silently.
 enum status handler_run_batch(const struct handler_run *run, const struct incoming *messages,
                               size_t count, struct arena *arena,

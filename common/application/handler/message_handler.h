@@ -44,7 +44,8 @@ struct handler_stream {
     struct str category;
     const struct fold *fold; // NULL: existence and version only (reply streams need no read)
     enum stream_use use;
-    bool is_new; // known not to exist: nothing to read, expected version 0
+    bool is_new;  // not there yet, it is hoped: read only after that has proved wrong
+    bool foreign; // the fold is not its aggregate's: no snapshot, no cached state
 };
 
 struct handler_streams {
@@ -63,7 +64,8 @@ struct reaction_row {
     struct str meta;
 };
 
-// What a message leads to. Nothing at all is a reaction too: its inbox row is kept.
+// What a message leads to. Nothing at all is a reaction too: its inbox row is kept. It comes with
+// all counts zero; elements are to be set whole, they may hold what an earlier message left.
 struct reaction {
     struct reaction_row rows[REACTION_ROWS_MAX];
     size_t row_count;
@@ -76,8 +78,8 @@ struct reaction {
 
 struct message_handler;
 
-// Declares the streams. STATUS_MALFORMED, STATUS_INVALID: poison, it goes to the dead letters with
-// *cause, a sentence naming the field.
+// Declares the streams; each element is to be set whole. STATUS_MALFORMED, STATUS_INVALID: poison,
+// it goes to the dead letters with *cause, a sentence naming the field.
 typedef enum status message_handler_streams_fn(const struct message_handler *handler,
                                                const struct incoming *message, struct arena *arena,
                                                struct handler_streams *streams,

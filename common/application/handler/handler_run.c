@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Drives a batch of messages through blocking ports: what a daemon does between receive and ack.
+#include "application/handler/handler_run.h"
+
+enum { ROWS_A_READ = 1000 }; // of a stream, in one round trip
+
+static enum status bring_streams(const struct handler_run *run, struct handler_batch *batch,
+                                 struct arena *arena)
+{
+    size_t count = 0;
+    const struct stream_query *queries = handler_batch_queries(batch, &count);
+    struct stream_rows *rows = arena_array(arena, count, sizeof(*rows));
+    if (rows == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    enum status status = event_store_read(run->store, queries, count, ROWS_A_READ, arena, rows);
+    if (status == STATUS_OK) {
+        handler_batch_take_streams(batch, rows);
+    }
+    return status;
+}
+
+// A provider that cannot be asked at all is silent to each message; the ladder gives it time.
+static enum status bring_effects(const struct handler_run *run, struct handler_batch *batch,
+                                 struct arena *arena)
+{
+    size_t count = 0;
+    const struct effect_request *requests = handler_batch_effects(batch, &count);
+    struct effect_result *results = arena_array(arena, count, sizeof(*results));
+    if (results == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    enum status status = run->effects == NULL
+                             ? STATUS_INVALID
+                             : effect_runner_perform(run->effects, requests, count,
+                                                     run->effect_timeout_ms, arena, results);
+    if (status == STATUS_INVALID) {
+        handler_batch_refuse_effects(batch);
+        return STATUS_OK;
+    }
+    for (size_t at = 0; status != STATUS_OK && at < count; at++) {
+        results[at].answered = false;
+    }
+    handler_batch_take_effects(batch, results);
+    return STATUS_OK;
+}
+
+static enum status bring_verdicts(const struct handler_run *run, struct handler_batch *batch,
+                                  struct arena *arena)
+{
+    size_t count = 0;
+    const struct append_item *items = handler_batch_items(batch, &count);
+    struct append_verdict *verdicts = arena_array(arena, count, sizeof(*verdicts));
+    if (verdicts == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    enum status status = event_store_append(run->store, items, count, arena, verdicts);
+    if (status == STATUS_OK) {
+        handler_batch_take_verdicts(batch, verdicts);
+    }
+    return status;
+}
+
+static enum status bring(const struct handler_run *run, struct handler_batch *batch,
+                         enum handler_want want, struct arena *arena)
+{
+    switch (want) {
+    case HANDLER_WANT_STREAMS:
+        return bring_streams(run, batch, arena);
+    case HANDLER_WANT_EFFECTS:
+        return bring_effects(run, batch, arena);
+    case HANDLER_WANT_APPEND:
+        return bring_verdicts(run, batch, arena);
+    case HANDLER_WANT_NOTHING:
+        break;
+    }
+    return STATUS_OK;
+}
+
+static void keep_snapshots(const struct handler_run *run, struct handler_batch *batch)
+{
+    size_t count = 0;
+    const struct snapshot *snapshots = handler_batch_snapshots(batch, &count);
+    if (count > 0) {
+        enum status dropped = event_store_save_snapshots(run->store, snapshots, count);
+        (void)dropped; // a snapshot saves reading and nothing else
+    }
+}
+
+enum status handler_run_batch(const struct handler_run *run, const struct incoming *messages,
+                              size_t count, struct arena *arena,
+                              const struct message_result **results)
+{
+    enum status status = STATUS_OK;
+    struct handler_batch *batch =
+        handler_batch_new(run->handler, messages, count, run->cache, &run->limits, arena);
+    if (batch == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    enum handler_want want = handler_batch_next(batch);
+    while (want != HANDLER_WANT_NOTHING) {
+        status = bring(run, batch, want, arena);
+        if (status != STATUS_OK) {
+            handler_batch_fail(batch, status);
+        }
+        want = handler_batch_next(batch);
+    }
+    keep_snapshots(run, batch);
+    *results = handler_batch_results(batch);
+    return status;
+}
