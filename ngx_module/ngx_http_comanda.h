@@ -35,7 +35,7 @@ struct ngx_http_comanda_ctx {
     const struct ngx_http_comanda_principal *principal; // NULL: nobody was verified
     struct str correlation_id;                          // empty until the correlation module ran
     struct str traceparent;                             // likewise
-    bool charged;                                       // a rate limit has counted this request
+    unsigned charged; // a bit a phase whose rate limits have counted this request
 };
 
 // The request's context, made at the first call; NULL: no memory.
@@ -61,6 +61,10 @@ ngx_int_t ngx_http_comanda_send(ngx_http_request_t *r, ngx_uint_t status, struct
 // NULL. A 503, 504 or 429 without Retry-After gets one of one second.
 ngx_int_t ngx_http_comanda_problem(ngx_http_request_t *r, ngx_uint_t status, struct str slug,
                                    struct str detail, const struct fault_list *errors);
+
+// The problem's JSON in the request's pool; data NULL: no memory.
+struct str ngx_http_comanda_problem_body(ngx_http_request_t *r, ngx_uint_t status, struct str slug,
+                                         struct str detail, const struct fault_list *errors);
 
 // Adds a header to the answer; value is copied into the request's pool.
 ngx_int_t ngx_http_comanda_add_header(ngx_http_request_t *r, struct str name, struct str value);

@@ -186,24 +186,31 @@ static void release_buffer(void *data)
     buffer_free(data);
 }
 
-ngx_int_t ngx_http_comanda_problem(ngx_http_request_t *r, ngx_uint_t status, struct str slug,
-                                   struct str detail, const struct fault_list *errors)
+struct str ngx_http_comanda_problem_body(ngx_http_request_t *r, ngx_uint_t status, struct str slug,
+                                         struct str detail, const struct fault_list *errors)
 {
     ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(r->pool, sizeof(struct buffer));
     if (cleanup == NULL) {
-        return (ngx_int_t)status;
+        return (struct str){NULL, 0};
     }
     struct buffer *out = cleanup->data;
     buffer_init(out, NULL, PROBLEM_BYTES_MAX);
     cleanup->handler = release_buffer;
     write_problem(out, r, status, slug, detail, errors);
-    if (out->status != STATUS_OK) {
+    return out->status == STATUS_OK ? buffer_view(out) : (struct str){NULL, 0};
+}
+
+ngx_int_t ngx_http_comanda_problem(ngx_http_request_t *r, ngx_uint_t status, struct str slug,
+                                   struct str detail, const struct fault_list *errors)
+{
+    struct str body = ngx_http_comanda_problem_body(r, status, slug, detail, errors);
+    if (body.data == NULL) {
         return (ngx_int_t)status; // core's own answer for it
     }
     if (status == 503 || status == 504 || status == 429) {
         ask_to_retry(r);
     }
-    return ngx_http_comanda_send(r, status, STR("application/problem+json"), buffer_view(out));
+    return ngx_http_comanda_send(r, status, STR("application/problem+json"), body);
 }
 
 ngx_int_t ngx_http_comanda_require_method(ngx_http_request_t *r, ngx_uint_t methods,

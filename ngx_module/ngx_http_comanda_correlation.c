@@ -44,8 +44,65 @@ struct str ngx_http_comanda_correlation_id(ngx_http_request_t *r)
     return ctx->correlation_id;
 }
 
+// ---- W3C Trace Context, level 1 -----------------------------------------------------------------
+
+enum {
+    TRACE_LEN = 55, // 00-<32 hex>-<16 hex>-<2 hex>
+    TRACE_ID_AT = 3,
+    TRACE_ID_LEN = 32,
+    SPAN_AT = 36,
+    SPAN_LEN = 16,
+    FLAGS_AT = 53,
+};
+
+static bool is_hex(const char *text, size_t len)
+{
+    bool any = false;
+    for (size_t i = 0; i < len; i++) {
+        if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f'))) {
+            return false;
+        }
+        any = any || text[i] != '0';
+    }
+    return any; // all zero is no id
+}
+
+// A later version may be longer; of version 00 nothing else is valid.
+static bool is_traceparent(struct str text)
+{
+    return text.len == TRACE_LEN && text.data[0] == '0' && text.data[1] == '0' &&
+           text.data[2] == '-' && is_hex(text.data + TRACE_ID_AT, TRACE_ID_LEN) &&
+           text.data[SPAN_AT - 1] == '-' && is_hex(text.data + SPAN_AT, SPAN_LEN) &&
+           text.data[FLAGS_AT - 1] == '-' &&
+           (is_hex(text.data + FLAGS_AT, 2) || ngx_memcmp(text.data + FLAGS_AT, "00", 2) == 0);
+}
+
+// Our span in the caller's trace, or in one of our own.
+static struct str make_traceparent(ngx_http_request_t *r)
+{
+    ngx_uint_t count;
+    struct str sent = ngx_http_comanda_header(r, STR("traceparent"), &count);
+    bool continued = count == 1 && is_traceparent(sent);
+    struct str trace =
+        continued ? (struct str){sent.data + TRACE_ID_AT, TRACE_ID_LEN} : random_id(r);
+    struct str span = random_id(r);
+    u_char *text = ngx_pnalloc(r->pool, TRACE_LEN);
+    if (text == NULL || trace.len != TRACE_ID_LEN || span.len < SPAN_LEN) {
+        return (struct str){"", 0};
+    }
+    (void)ngx_sprintf(text, "00-%*s-%*s-%*s", (size_t)TRACE_ID_LEN, trace.data, (size_t)SPAN_LEN,
+                      span.data, (size_t)2, continued ? sent.data + FLAGS_AT : "01");
+    return (struct str){(const char *)text, TRACE_LEN};
+}
+
 struct str ngx_http_comanda_traceparent(ngx_http_request_t *r)
 {
     struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
-    return ctx == NULL ? (struct str){"", 0} : ctx->traceparent;
+    if (ctx == NULL) {
+        return (struct str){"", 0};
+    }
+    if (ctx->traceparent.len == 0) {
+        ctx->traceparent = make_traceparent(r->main);
+    }
+    return ctx->traceparent;
 }
