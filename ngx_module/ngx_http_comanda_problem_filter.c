@@ -147,6 +147,34 @@ static ngx_int_t filter_body(ngx_http_request_t *r, ngx_chain_t *in)
     return replaced->sent ? next_body_filter(r, NULL) : send_replacement(r, replaced);
 }
 
+// ---- Variables: $comanda_correlation_id and $comanda_traceparent, for logs and for servers behind
+// ---
+
+static ngx_int_t correlation_variable(ngx_http_request_t *r, ngx_http_variable_value_t *value,
+                                      uintptr_t trace)
+{
+    struct str text = trace ? ngx_http_comanda_traceparent(r) : ngx_http_comanda_correlation_id(r);
+    value->data = (u_char *)text.data;
+    value->len = (unsigned)text.len;
+    value->valid = 1;
+    value->not_found = text.len == 0;
+    return NGX_OK;
+}
+
+static ngx_int_t add_variables(ngx_conf_t *cf)
+{
+    ngx_str_t names[] = {ngx_string("comanda_correlation_id"), ngx_string("comanda_traceparent")};
+    for (uintptr_t i = 0; i < 2; i++) {
+        ngx_http_variable_t *variable = ngx_http_add_variable(cf, &names[i], 0);
+        if (variable == NULL) {
+            return NGX_ERROR;
+        }
+        variable->get_handler = correlation_variable;
+        variable->data = i;
+    }
+    return NGX_OK;
+}
+
 static ngx_int_t add_filters(ngx_conf_t *cf)
 {
     (void)cf;
@@ -192,6 +220,7 @@ static ngx_command_t directives[] = {
 };
 
 static ngx_http_module_t module_context = {
+    .preconfiguration = add_variables,
     .postconfiguration = add_filters,
     .create_loc_conf = create_loc_conf,
     .merge_loc_conf = merge_loc_conf,
