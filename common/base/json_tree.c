@@ -257,6 +257,12 @@ enum status json_read(struct str text, struct arena *arena, const struct json_va
     return STATUS_OK;
 }
 
+enum status json_read_copy(struct str text, struct arena *arena, const struct json_value **root)
+{
+    struct str copy = arena_str(arena, text);
+    return copy.data == NULL ? STATUS_NO_MEMORY : json_read(copy, arena, root);
+}
+
 const struct json_value *json_member(const struct json_value *object, struct str name)
 {
     if (object == NULL || object->kind != JSON_OBJECT) {

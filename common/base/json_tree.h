@@ -37,6 +37,10 @@ struct json_value {
 enum status json_read(struct str text, struct arena *arena,
                       const struct json_value **root) MUST_CHECK;
 
+// The same with a tree that outlives `text`.
+enum status json_read_copy(struct str text, struct arena *arena,
+                           const struct json_value **root) MUST_CHECK;
+
 // A member by name; NULL when `object` is NULL, no object, or has none of that name.
 const struct json_value *json_member(const struct json_value *object, struct str name);
 

@@ -158,7 +158,8 @@ struct command_type {
     // Declares the lookups; NULL: none.
     enum status (*lookups)(const struct command *command, struct arena *arena,
                            struct lookup_keys *keys);
-    // True: this has to be done outside first; NULL: never. input->effect is not set yet.
+    // True: this has to be done outside first; NULL: never. input->effect is not set yet. Asked
+    // anew each time the states have been loaded; decide answers STATUS_INVALID when it was not.
     bool (*effect)(const struct decide_input *input, struct arena *arena,
                    struct effect_request *request);
     enum status (*decide)(const struct decide_input *input, struct arena *arena,

@@ -75,3 +75,25 @@ enum status decision_record(struct decision *decision, size_t stream, struct str
         .stream = stream, .type = type, .schema_version = 1, .data = buffer_view(&draft->data)};
     return STATUS_OK;
 }
+
+void effect_draft_begin(struct event_draft *draft, struct str party, struct uuid stream,
+                        struct arena *arena)
+{
+    event_draft_begin(draft, arena);
+    json_name(&draft->writer, party);
+    json_uuid(&draft->writer, stream.bytes);
+}
+
+bool effect_draft_end(struct event_draft *draft, struct str operation, struct uuid stream,
+                      struct str what, struct arena *arena, struct effect_request *request)
+{
+    char id[UUID_TEXT_LEN];
+    uuid_format(stream, id);
+    struct str key = arena_printf(arena, "%.*s:%.*s", UUID_TEXT_LEN, id, STR_FMT(what));
+    json_object_end(&draft->writer);
+    if (draft->data.status != STATUS_OK || key.data == NULL) {
+        return false;
+    }
+    *request = (struct effect_request){operation, key, buffer_view(&draft->data)};
+    return true;
+}

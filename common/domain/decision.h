@@ -8,7 +8,7 @@
 #include "base/status.h"
 #include "domain/bounded_context.h"
 
-enum { EVENT_DATA_MAX = 256 * 1024, EFFECT_BODY_MAX = 4096 }; // bytes
+enum { EVENT_DATA_MAX = 256 * 1024 }; // bytes
 
 // Each begins a decision anew, without events and faults.
 void decision_accept(struct decision *decision);
@@ -31,3 +31,10 @@ void event_draft_instant(struct event_draft *draft, struct str name, instant_us 
 // Closes the object and adds the event, schema version 1. STATUS_NO_MEMORY, STATUS_FULL.
 enum status decision_record(struct decision *decision, size_t stream, struct str type,
                             struct event_draft *draft) MUST_CHECK;
+
+// The request for an effect: its key is "<stream id>:<what>", its body an object that begins with
+// "<party>":"<stream id>" and is written on through the draft. False when memory is out.
+void effect_draft_begin(struct event_draft *draft, struct str party, struct uuid stream,
+                        struct arena *arena);
+bool effect_draft_end(struct event_draft *draft, struct str operation, struct uuid stream,
+                      struct str what, struct arena *arena, struct effect_request *request);

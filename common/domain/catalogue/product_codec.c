@@ -98,13 +98,6 @@ void *product_state_initial(struct arena *arena)
     return arena_alloc(arena, sizeof(struct product));
 }
 
-// Bytes that the state may go on viewing.
-static enum status read_copy(struct str bytes, struct arena *arena, const struct json_value **data)
-{
-    struct str copy = arena_str(arena, bytes);
-    return copy.data == NULL ? STATUS_NO_MEMORY : json_read(copy, arena, data);
-}
-
 enum status product_state_evolve(void *state, const struct event_view *view, struct arena *arena)
 {
     struct product *product = state;
@@ -113,7 +106,7 @@ enum status product_state_evolve(void *state, const struct event_view *view, str
     if (!event_type_read(view->type, &event.type)) {
         return STATUS_OK;
     }
-    enum status status = read_copy(view->data, arena, &data);
+    enum status status = json_read_copy(view->data, arena, &data);
     if (status != STATUS_OK) {
         return status;
     }
@@ -151,7 +144,7 @@ enum status product_state_decode(struct str bytes, struct arena *arena, void **s
     if (product == NULL) {
         return STATUS_NO_MEMORY;
     }
-    enum status status = read_copy(bytes, arena, &data);
+    enum status status = json_read_copy(bytes, arena, &data);
     if (status != STATUS_OK) {
         return status;
     }

@@ -261,12 +261,11 @@ enum status order_state_encode(const void *state, struct buffer *out)
 enum status order_state_decode(struct str bytes, struct arena *arena, void **state)
 {
     const struct json_value *data;
-    struct str copy = arena_str(arena, bytes); // the state may outlive what it was read from
-    struct order *order = arena_alloc(arena, sizeof(*order));
-    if (copy.data == NULL || order == NULL) {
+    struct order *order = order_state_initial(arena);
+    if (order == NULL) {
         return STATUS_NO_MEMORY;
     }
-    enum status status = json_read(copy, arena, &data);
+    enum status status = json_read_copy(bytes, arena, &data);
     if (status != STATUS_OK) {
         return status;
     }

@@ -124,11 +124,7 @@ enum status order_document_evolve(void *state, const struct event_view *event, s
     if (!order_event_type_read(event->type, &type)) {
         return STATUS_OK;
     }
-    struct str copy = arena_str(arena, event->data); // the document may outlive the event
-    if (copy.data == NULL) {
-        return STATUS_NO_MEMORY;
-    }
-    enum status status = json_read(copy, arena, &data);
+    enum status status = json_read_copy(event->data, arena, &data);
     return status != STATUS_OK ? status : apply(document, type, data, arena);
 }
 
@@ -198,12 +194,11 @@ enum status order_document_encode(const void *state, struct buffer *out)
 enum status order_document_decode(struct str bytes, struct arena *arena, void **state)
 {
     const struct json_value *data;
-    struct str copy = arena_str(arena, bytes);
     struct order_document *document = order_document_initial(arena);
-    if (copy.data == NULL || document == NULL) {
+    if (document == NULL) {
         return STATUS_NO_MEMORY;
     }
-    enum status status = json_read(copy, arena, &data);
+    enum status status = json_read_copy(bytes, arena, &data);
     if (status != STATUS_OK) {
         return status;
     }
