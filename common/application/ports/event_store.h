@@ -108,6 +108,7 @@ struct append_verdict {
     struct log_cursor at;      // APPENDED: of the item's last row; zero without rows
     struct append_key key;     // DUPLICATE: stream, version and status of the first answer
     const bool *inbox_handled; // ALREADY_HANDLED: one flag an inbox id, in the arena
+    struct str cause;          // ITEM_REFUSED: what the server said, in the arena
 };
 
 // A stream to read: its rows after a version, with the newest snapshot if that saves reading.

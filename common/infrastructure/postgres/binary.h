@@ -35,6 +35,7 @@ enum {
     OID_TIMESTAMPTZ_ARRAY = 1185,
     OID_UUID = 2950,
     OID_UUID_ARRAY = 2951,
+    OID_XID8 = 5069,
 };
 
 // Each adds the next parameter in binary; text and bytes stay where they are. A failure sticks in

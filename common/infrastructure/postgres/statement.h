@@ -46,6 +46,23 @@ enum status statement_find_keys(const struct uuid *ids, size_t count, struct are
 enum status statement_find_keys_read(const PGresult *result, const struct uuid *ids, size_t count,
                                      bool *known, struct append_key *keys) MUST_CHECK;
 
+// The settled tail after a cursor; *next is the last row's place, or `after`.
+enum status statement_read_tail(struct log_cursor after, size_t limit, struct arena *arena,
+                                struct statement *statement) MUST_CHECK;
+enum status statement_read_tail_read(const PGresult *result, struct log_cursor after,
+                                     struct arena *arena, struct recorded_event **rows,
+                                     size_t *count, struct log_cursor *next) MUST_CHECK;
+
+// Nothing comes back but that it is done.
+enum status statement_save_snapshots(const struct snapshot *snapshots, size_t count,
+                                     struct arena *arena, struct statement *statement) MUST_CHECK;
+
+// Run it as a transaction of its own, before anything is loaded.
+enum status statement_claim_timers(size_t limit, int claim_s, struct arena *arena,
+                                   struct statement *statement) MUST_CHECK;
+enum status statement_claim_timers_read(const PGresult *result, struct arena *arena,
+                                        struct timer **timers, size_t *count) MUST_CHECK;
+
 // Documents of the read schema by key; documents[i] answers ids[i], version 0: none.
 enum status statement_get_documents(const struct document_id *ids, size_t count,
                                     struct arena *arena, struct statement *statement) MUST_CHECK;
