@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// Receives one queue's messages over a connection of its own and acknowledges them by hand.
+#include "infrastructure/rabbitmq/consumer.h"
+
+#include <stdlib.h>
+
+#include "infrastructure/rabbitmq/delivery.h"
+#include "infrastructure/rabbitmq/link.h"
+#include "infrastructure/rabbitmq/message_headers.h"
+
+// A tag as callers see it also says of which connection it is, so that an old one is known.
+enum { GENERATION_SHIFT = 40 };
+
+struct rabbitmq_consumer {
+    struct rabbitmq_link link;
+    struct str queue;
+    int prefetch;
+    struct delivery delivery;
+};
+
+static enum status begin_consuming(struct rabbitmq_connection *connection, void *context)
+{
+    struct rabbitmq_consumer *consumer = context;
+    delivery_reset(&consumer->delivery);
+    amqp_basic_qos(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL, 0,
+                   (uint16_t)consumer->prefetch, 0);
+    rabbitmq_connection_leave(connection);
+    enum status status = rabbitmq_connection_replied(connection);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    amqp_basic_consume(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL,
+                       message_headers_bytes(consumer->queue), amqp_empty_bytes, 0, 0, 0,
+                       amqp_empty_table);
+    rabbitmq_connection_leave(connection);
+    return rabbitmq_connection_replied(connection);
+}
+
+struct rabbitmq_consumer *rabbitmq_consumer_new(const struct rabbitmq_settings *settings,
+                                                struct str queue)
+{
+    struct rabbitmq_consumer *consumer = calloc(1, sizeof(*consumer));
+    if (consumer == NULL) {
+        return NULL;
+    }
+    consumer->queue = queue;
+    consumer->prefetch = settings->prefetch;
+    delivery_init(&consumer->delivery);
+    rabbitmq_link_init(&consumer->link, settings, "consume", begin_consuming, consumer);
+    return consumer;
+}
+
+void rabbitmq_consumer_free(struct rabbitmq_consumer *consumer)
+{
+    if (consumer != NULL) {
+        rabbitmq_link_close(&consumer->link);
+        delivery_free(&consumer->delivery);
+        free(consumer);
+    }
+}
+
+static enum status lose(struct rabbitmq_consumer *consumer)
+{
+    rabbitmq_link_lost(&consumer->link);
+    delivery_reset(&consumer->delivery);
+    return STATUS_UNAVAILABLE;
+}
+
+// Takes one frame if one comes in wait_ms. A message may be whole then.
+static enum status take_frame(struct rabbitmq_consumer *consumer, int wait_ms, bool *got)
+{
+    amqp_frame_t frame;
+    enum status status = rabbitmq_connection_frame(consumer->link.connection, wait_ms, &frame, got);
+    if (status != STATUS_OK) {
+        return lose(consumer);
+    }
+    if (!*got) {
+        return STATUS_OK;
+    }
+    if (frame.frame_type == AMQP_FRAME_METHOD &&
+        frame.payload.method.id == AMQP_BASIC_CANCEL_METHOD) {
+        return lose(consumer);
+    }
+    status = delivery_take(&consumer->delivery, &frame);
+    return status == STATUS_OK ? STATUS_OK : lose(consumer);
+}
+
+static enum status hand_out(struct rabbitmq_consumer *consumer, struct arena *arena,
+                            struct message *message)
+{
+    enum status status = delivery_finish(&consumer->delivery, arena, message);
+    if (status == STATUS_OK) {
+        message->delivery_tag |= consumer->link.generation << GENERATION_SHIFT;
+    }
+    return status;
+}
+
+struct gathering {
+    struct arena *arena;
+    struct message *messages;
+    size_t max;
+    size_t count;
+    int64_t deadline_ms; // for the first message, then for those that follow it
+    int linger_ms;
+};
+
+static int time_left(const struct gathering *gathering)
+{
+    int64_t left = gathering->deadline_ms - rabbitmq_now_ms();
+    return left > 0 ? (int)left : 0;
+}
+
+static enum status gather_one(struct rabbitmq_consumer *consumer, struct gathering *gathering)
+{
+    enum status status =
+        hand_out(consumer, gathering->arena, &gathering->messages[gathering->count]);
+    if (status == STATUS_OK && ++gathering->count == 1) {
+        gathering->deadline_ms = rabbitmq_now_ms() + gathering->linger_ms;
+    }
+    return status;
+}
+
+static enum status gather(struct rabbitmq_consumer *consumer, struct gathering *gathering)
+{
+    bool got = true;
+    while (gathering->count < gathering->max) {
+        enum status status = STATUS_OK;
+        if (consumer->delivery.stage == DELIVERY_WHOLE) {
+            status = gather_one(consumer, gathering);
+        } else if (got) {
+            status = take_frame(consumer, 0, &got);
+        } else {
+            // Nothing was there: now it is worth asking the clock.
+            status = take_frame(consumer, time_left(gathering), &got);
+            if (status == STATUS_OK && !got) {
+                return STATUS_OK;
+            }
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+enum status rabbitmq_consumer_receive(struct rabbitmq_consumer *consumer, size_t max, int wait_ms,
+                                      int linger_ms, struct arena *arena, struct message **messages,
+                                      size_t *count)
+{
+    if (rabbitmq_link_ensure(&consumer->link) != STATUS_OK) {
+        rabbitmq_link_rest(&consumer->link, wait_ms);
+        return STATUS_UNAVAILABLE;
+    }
+    struct gathering gathering = {
+        .arena = arena,
+        .messages = arena_array(arena, max, sizeof(struct message)),
+        .max = max,
+        .deadline_ms = rabbitmq_now_ms() + wait_ms,
+        .linger_ms = linger_ms,
+    };
+    if (gathering.messages == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    enum status status = gather(consumer, &gathering);
+    // What does not fit into the arena any more waits for the next call.
+    if (status != STATUS_OK && !(status == STATUS_NO_MEMORY && gathering.count > 0)) {
+        return status;
+    }
+    *messages = gathering.messages;
+    *count = gathering.count;
+    return STATUS_OK;
+}
+
+// The broker's tag; 0: of a connection that is gone.
+static uint64_t live_tag(const struct rabbitmq_consumer *consumer, uint64_t delivery_tag)
+{
+    bool live = consumer->link.connection != NULL &&
+                delivery_tag >> GENERATION_SHIFT == consumer->link.generation;
+    return live ? delivery_tag & ((UINT64_C(1) << GENERATION_SHIFT) - 1) : 0;
+}
+
+enum status rabbitmq_consumer_ack(struct rabbitmq_consumer *consumer, uint64_t delivery_tag,
+                                  bool multiple)
+{
+    uint64_t tag = live_tag(consumer, delivery_tag);
+    if (tag == 0) {
+        return STATUS_OK;
+    }
+    struct rabbitmq_connection *connection = consumer->link.connection;
+    int sent =
+        amqp_basic_ack(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL, tag, multiple);
+    rabbitmq_connection_leave(connection);
+    return rabbitmq_connection_sent(connection, sent) == STATUS_OK ? STATUS_OK : lose(consumer);
+}
+
+enum status rabbitmq_consumer_requeue(struct rabbitmq_consumer *consumer, uint64_t delivery_tag,
+                                      bool multiple)
+{
+    uint64_t tag = live_tag(consumer, delivery_tag);
+    if (tag == 0) {
+        return STATUS_OK;
+    }
+    struct rabbitmq_connection *connection = consumer->link.connection;
+    int sent =
+        amqp_basic_nack(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL, tag, multiple, 1);
+    rabbitmq_connection_leave(connection);
+    return rabbitmq_connection_sent(connection, sent) == STATUS_OK ? STATUS_OK : lose(consumer);
+}
+
+// A message that becomes whole is kept for the next receive; frames after it stay in the socket.
+enum status rabbitmq_consumer_tick(struct rabbitmq_consumer *consumer)
+{
+    if (rabbitmq_link_ensure(&consumer->link) != STATUS_OK) {
+        return STATUS_UNAVAILABLE;
+    }
+    bool got = true;
+    while (got && consumer->delivery.stage != DELIVERY_WHOLE) {
+        enum status status = take_frame(consumer, 0, &got);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+bool rabbitmq_consumer_connected(const struct rabbitmq_consumer *consumer)
+{
+    return consumer->link.connection != NULL;
+}
+
+const char *rabbitmq_consumer_cause(const struct rabbitmq_consumer *consumer)
+{
+    return consumer->link.cause;
+}

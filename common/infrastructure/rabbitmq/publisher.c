@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+// Publishes over a connection of its own, persistent and mandatory, with a window of confirms.
+#include "infrastructure/rabbitmq/publisher.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "infrastructure/rabbitmq/confirm_window.h"
+#include "infrastructure/rabbitmq/link.h"
+#include "infrastructure/rabbitmq/message_headers.h"
+
+enum {
+    BYTES_A_LOOK = 64 * 1024, // written between two looks whether the socket takes more
+};
+
+struct rabbitmq_publisher {
+    struct rabbitmq_link link;
+    struct confirm_window window;
+    size_t unlooked;       // bytes written since the last look
+    bool return_head;      // a basic.return was seen, its header comes next
+    uint64_t return_bytes; // of its body that are still to come
+};
+
+static enum status select_confirms(struct rabbitmq_connection *connection, void *context)
+{
+    struct rabbitmq_publisher *publisher = context;
+    amqp_confirm_select(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL);
+    rabbitmq_connection_leave(connection);
+    confirm_window_reset(&publisher->window);
+    publisher->return_head = false;
+    publisher->return_bytes = 0;
+    publisher->unlooked = BYTES_A_LOOK;
+    return rabbitmq_connection_replied(connection);
+}
+
+struct rabbitmq_publisher *rabbitmq_publisher_new(const struct rabbitmq_settings *settings)
+{
+    struct rabbitmq_publisher *publisher = calloc(1, sizeof(*publisher));
+    if (publisher == NULL) {
+        return NULL;
+    }
+    if (confirm_window_init(&publisher->window, settings->window) != STATUS_OK) {
+        free(publisher);
+        return NULL;
+    }
+    rabbitmq_link_init(&publisher->link, settings, "publish", select_confirms, publisher);
+    return publisher;
+}
+
+void rabbitmq_publisher_free(struct rabbitmq_publisher *publisher)
+{
+    if (publisher != NULL) {
+        rabbitmq_link_close(&publisher->link);
+        confirm_window_free(&publisher->window);
+        free(publisher);
+    }
+}
+
+// Everything in flight is void with the channel that it was published on.
+static enum status lose(struct rabbitmq_publisher *publisher, enum status status)
+{
+    rabbitmq_link_lost(&publisher->link);
+    confirm_window_reset(&publisher->window);
+    return status;
+}
+
+static void take_return_header(struct rabbitmq_publisher *publisher, const amqp_frame_t *frame)
+{
+    const amqp_basic_properties_t *properties = frame->payload.properties.decoded;
+    publisher->return_head = false;
+    publisher->return_bytes = frame->payload.properties.body_size;
+    confirm_window_return(&publisher->window, message_headers_id(properties));
+}
+
+static void take_method(struct rabbitmq_publisher *publisher, const amqp_method_t *method)
+{
+    if (method->id == AMQP_BASIC_ACK_METHOD) {
+        const amqp_basic_ack_t *ack = method->decoded;
+        confirm_window_confirm(&publisher->window, ack->delivery_tag, ack->multiple, PUBLISHED);
+    } else if (method->id == AMQP_BASIC_NACK_METHOD) {
+        const amqp_basic_nack_t *nack = method->decoded;
+        confirm_window_confirm(&publisher->window, nack->delivery_tag, nack->multiple, NACKED);
+    } else if (method->id == AMQP_BASIC_RETURN_METHOD) {
+        publisher->return_head = true;
+    }
+}
+
+static void take_frame(struct rabbitmq_publisher *publisher, const amqp_frame_t *frame)
+{
+    if (frame->frame_type == AMQP_FRAME_METHOD) {
+        take_method(publisher, &frame->payload.method);
+    } else if (frame->frame_type == AMQP_FRAME_HEADER && publisher->return_head) {
+        take_return_header(publisher, frame);
+    } else if (frame->frame_type == AMQP_FRAME_BODY) {
+        uint64_t length = frame->payload.body_fragment.len;
+        publisher->return_bytes -=
+            length < publisher->return_bytes ? length : publisher->return_bytes;
+    }
+}
+
+static bool has_outcome(const struct rabbitmq_publisher *publisher)
+{
+    const struct confirm_window *window = &publisher->window;
+    return confirm_window_used(window) > 0 &&
+           window->slots[window->first_tag % window->size].confirmed;
+}
+
+// Reads what the broker has said, waiting at most wait_ms for a first frame.
+static enum status listen(struct rabbitmq_publisher *publisher, int wait_ms)
+{
+    amqp_frame_t frame;
+    bool got = true;
+    while (got) {
+        int wait = has_outcome(publisher) ? 0 : wait_ms;
+        enum status status =
+            rabbitmq_connection_frame(publisher->link.connection, wait, &frame, &got);
+        if (status != STATUS_OK) {
+            return lose(publisher, status);
+        }
+        if (got) {
+            take_frame(publisher, &frame);
+            wait_ms = 0;
+        }
+    }
+    return STATUS_OK;
+}
+
+static bool may_write(struct rabbitmq_publisher *publisher, size_t bytes)
+{
+    if (rabbitmq_connection_blocked(publisher->link.connection)) {
+        return false;
+    }
+    if (publisher->unlooked + bytes <= BYTES_A_LOOK) {
+        publisher->unlooked += bytes;
+        return true;
+    }
+    publisher->unlooked = bytes;
+    return rabbitmq_connection_writable(publisher->link.connection);
+}
+
+static enum status write_message(struct rabbitmq_publisher *publisher,
+                                 const struct message *message)
+{
+    struct rabbitmq_connection *connection = publisher->link.connection;
+    struct message_headers headers;
+    message_headers_make(&headers, message);
+    int sent = amqp_basic_publish(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL,
+                                  message_headers_bytes(message->exchange),
+                                  message_headers_bytes(message->routing_key), 1, 0,
+                                  &headers.properties, message_headers_bytes(message->body));
+    rabbitmq_connection_leave(connection);
+    return rabbitmq_connection_sent(connection, sent);
+}
+
+// What AMQP cannot carry would break the channel for all others.
+static bool can_be_sent(const struct message *message)
+{
+    return message->exchange.len <= MESSAGE_ROUTING_KEY_MAX &&
+           message->routing_key.len <= MESSAGE_ROUTING_KEY_MAX &&
+           message->content_type.len <= MESSAGE_ROUTING_KEY_MAX;
+}
+
+static enum status write_all(struct rabbitmq_publisher *publisher, const struct message *messages,
+                             size_t count, size_t *taken)
+{
+    size_t written = 0;
+    *taken = 0;
+    while (written < count && confirm_window_room(&publisher->window) > 0 &&
+           may_write(publisher, messages[written].body.len)) {
+        if (!can_be_sent(&messages[written])) {
+            *taken = written;
+            return STATUS_INVALID;
+        }
+        enum status status = write_message(publisher, &messages[written]);
+        if (status != STATUS_OK) {
+            return lose(publisher, STATUS_UNAVAILABLE);
+        }
+        confirm_window_add(&publisher->window, messages[written].id);
+        written++;
+    }
+    *taken = written;
+    return STATUS_OK;
+}
+
+enum status rabbitmq_publisher_offer(struct rabbitmq_publisher *publisher,
+                                     const struct message *messages, size_t count, size_t *taken)
+{
+    enum status status = rabbitmq_link_ensure(&publisher->link);
+    if (status != STATUS_OK) {
+        return STATUS_UNAVAILABLE;
+    }
+    status = listen(publisher, 0);
+    return status == STATUS_OK ? write_all(publisher, messages, count, taken) : status;
+}
+
+enum status rabbitmq_publisher_settle(struct rabbitmq_publisher *publisher, int wait_ms, size_t max,
+                                      enum publish_outcome *outcomes, size_t *count)
+{
+    *count = 0;
+    if (rabbitmq_link_ensure(&publisher->link) != STATUS_OK) {
+        rabbitmq_link_rest(&publisher->link, wait_ms);
+        return STATUS_OK; // nothing is in flight without a connection
+    }
+    enum status status = listen(publisher, wait_ms);
+    if (status == STATUS_OK) {
+        *count = confirm_window_take(&publisher->window, max, outcomes);
+    }
+    return status;
+}
+
+enum status rabbitmq_publisher_publish(struct rabbitmq_publisher *publisher,
+                                       const struct message *messages, size_t count, int timeout_ms,
+                                       enum publish_outcome *outcomes)
+{
+    int64_t deadline = rabbitmq_now_ms() + timeout_ms;
+    size_t offered = 0;
+    size_t settled = 0;
+    while (settled < count) {
+        size_t taken = 0;
+        size_t more = 0;
+        int64_t left = deadline - rabbitmq_now_ms();
+        enum status status =
+            rabbitmq_publisher_offer(publisher, messages + offered, count - offered, &taken);
+        offered += taken;
+        if (status == STATUS_OK) {
+            status = rabbitmq_publisher_settle(publisher, left > 0 ? (int)left : 0, count - settled,
+                                               outcomes + settled, &more);
+        }
+        settled += more;
+        if (status == STATUS_OK && settled < count && left <= 0) {
+            confirm_window_abandon(&publisher->window);
+            status = STATUS_TIMEOUT;
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+enum status rabbitmq_publisher_tick(struct rabbitmq_publisher *publisher)
+{
+    return rabbitmq_link_ensure(&publisher->link) == STATUS_OK ? listen(publisher, 0)
+                                                               : STATUS_UNAVAILABLE;
+}
+
+bool rabbitmq_publisher_connected(const struct rabbitmq_publisher *publisher)
+{
+    return publisher->link.connection != NULL;
+}
+
+bool rabbitmq_publisher_blocked(const struct rabbitmq_publisher *publisher)
+{
+    return publisher->link.connection != NULL &&
+           rabbitmq_connection_blocked(publisher->link.connection);
+}
+
+const char *rabbitmq_publisher_cause(const struct rabbitmq_publisher *publisher)
+{
+    return publisher->link.cause;
+}
