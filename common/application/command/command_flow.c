@@ -1,0 +1,540 @@
+// SPDX-License-Identifier: Apache-2.0
+// One command from request to answer, without I/O: it says what it needs, its driver brings it. The
+// edge drives it from nginx's event loop, a test with literals.
+#include "application/command/command_flow.h"
+
+#include <string.h>
+
+#include "application/command/command_streams.h"
+#include "application/query/document_fold.h"
+#include "base/json.h"
+
+enum stage {
+    STAGE_PARSE,
+    STAGE_LOOKUPS,
+    STAGE_STREAMS,
+    STAGE_DECIDE,
+    STAGE_APPEND,
+    STAGE_KEY,    // before an answer that appends nothing: a known key wins
+    STAGE_REPLAY, // the document of the first answer
+    STAGE_ANSWERED,
+};
+
+enum { META_BYTES_MAX = 4096, EVENT_IDS = 4 };
+
+struct command_flow {
+    struct command_request request;
+    struct arena *arena;
+    enum stage stage;
+    int attempts;
+
+    struct command command;
+    void *body;
+    struct fault_list faults;
+    struct lookup_keys lookup_keys;
+    struct lookup_rows lookups;
+    struct command_streams streams;
+    struct decision decision;
+
+    struct append_item item;
+    struct append_key key; // of the item, or as it was found
+    struct append_row *rows;
+    struct document_fold replay;
+    struct stream_query replay_query;
+    struct command_answer answer;
+};
+
+struct command_flow *command_flow_new(const struct command_request *request, struct arena *arena)
+{
+    struct command_flow *flow = arena_alloc(arena, sizeof(*flow));
+    if (flow == NULL) {
+        return NULL;
+    }
+    flow->request = *request;
+    flow->arena = arena;
+    flow->stage = STAGE_PARSE;
+    flow->command = (struct command){.tenant = request->tenant,
+                                     .target = request->target,
+                                     .actor = request->subject,
+                                     .now = request->now};
+    return flow;
+}
+
+// --- answers ---
+
+static void answer(struct command_flow *flow, struct command_answer given)
+{
+    flow->answer = given;
+    flow->stage = STAGE_ANSWERED;
+}
+
+static void fail(struct command_flow *flow, enum status status)
+{
+    answer(flow, (struct command_answer){.kind = ANSWER_FAILED, .failure = status});
+}
+
+// An answer that appends nothing is given only when the key is free: a repeat of a command that was
+// done gets its first answer, whatever has become of stream, catalogue or tag since.
+static void answer_unless_known(struct command_flow *flow, struct command_answer given)
+{
+    answer(flow, given);
+    if (flow->request.has_key) {
+        flow->stage = STAGE_KEY;
+    }
+}
+
+static void answer_invalid(struct command_flow *flow)
+{
+    answer_unless_known(flow,
+                        (struct command_answer){.kind = ANSWER_INVALID, .faults = &flow->faults});
+}
+
+static enum status finish_document(struct command_flow *flow, const struct document_fold *fold,
+                                   struct document *document)
+{
+    if (fold->projection != NULL) {
+        return document_fold_finish(fold, flow->request.tenant, document);
+    }
+    // A context without a read model: what can be said of any stream.
+    struct buffer out;
+    char id[UUID_TEXT_LEN];
+    uuid_format(fold->stream, id);
+    buffer_init(&out, flow->arena, 128);
+    buffer_printf(&out, "{\"id\":\"%.*s\",\"version\":%d}", UUID_TEXT_LEN, id, fold->version);
+    *document = (struct document){.tenant = flow->request.tenant,
+                                  .stream = fold->stream,
+                                  .version = fold->version,
+                                  .at = fold->at,
+                                  .body = buffer_view(&out)};
+    return out.status;
+}
+
+// --- parse and look up ---
+
+static void parse(struct command_flow *flow)
+{
+    const struct command_type *type = flow->request.type;
+    size_t offset = 0;
+    enum json_fault fault = json_check(flow->request.body, &offset);
+    if (fault != JSON_OK) {
+        struct str detail =
+            arena_printf(flow->arena, "%s (at byte %zu)", json_fault_text(fault), offset);
+        answer(flow, (struct command_answer){.kind = ANSWER_BAD_JSON, .detail = detail});
+        return;
+    }
+    enum status status = type->parse(flow->request.body, flow->arena, &flow->faults, &flow->body);
+    if (status != STATUS_OK) {
+        fail(flow, status);
+        return;
+    }
+    flow->command.body = flow->body;
+    flow->stage = STAGE_LOOKUPS;
+    if (flow->body != NULL && type->lookups != NULL) {
+        status = type->lookups(&flow->command, flow->arena, &flow->lookup_keys);
+        if (status != STATUS_OK) {
+            fail(flow, status);
+        }
+    }
+}
+
+static bool has_faults(const struct command_flow *flow)
+{
+    return flow->faults.total > 0;
+}
+
+static void add_faults(struct command_flow *flow, const struct fault_list *more)
+{
+    for (size_t i = 0; i < more->count; i++) {
+        fault_list_add(&flow->faults, flow->arena, more->items[i].pointer, more->items[i].detail);
+    }
+}
+
+// A body with faults of shape is judged by the catalogue too, where that needs no stream: a client
+// shall hear all that is wrong at once. Whatever else the decision says about half a body is void.
+static void judge_faulty_body(struct command_flow *flow)
+{
+    const struct command_type *type = flow->request.type;
+    if (type->creates && type->lookups != NULL && flow->body != NULL &&
+        command_streams_begin(&flow->streams, type, &flow->command, false, flow->arena) ==
+            STATUS_OK) {
+        struct decide_input input = command_streams_input(&flow->streams, &flow->command);
+        input.lookups = &flow->lookups;
+        enum status status = type->decide(&input, flow->arena, &flow->decision);
+        if (status == STATUS_OK && flow->decision.outcome == DECISION_INVALID) {
+            add_faults(flow, &flow->decision.faults);
+        }
+    }
+    answer_invalid(flow);
+}
+
+static void begin_streams(struct command_flow *flow)
+{
+    if (has_faults(flow)) {
+        judge_faulty_body(flow);
+        return;
+    }
+    // The target's document is folded from all of its events, so no snapshot may cut it short.
+    enum status status = command_streams_begin(&flow->streams, flow->request.type, &flow->command,
+                                               true, flow->arena);
+    if (status != STATUS_OK) {
+        fail(flow, status);
+        return;
+    }
+    flow->stage = command_streams_complete(&flow->streams) ? STAGE_DECIDE : STAGE_STREAMS;
+}
+
+// --- decide ---
+
+static bool precondition_holds(const struct command_flow *flow)
+{
+    const struct precondition *wanted = &flow->request.if_match;
+    int32_t version = command_streams_target_version(&flow->streams);
+    switch (wanted->kind) {
+    case PRECONDITION_NONE:
+        return true;
+    case PRECONDITION_ANY: // what a creation is sent to, a collection, is always there
+        return version > 0 || flow->request.type->creates;
+    case PRECONDITION_VERSION:
+        for (size_t i = 0; i < wanted->count; i++) {
+            if (wanted->versions[i] == version && version > 0) {
+                return true;
+            }
+        }
+        return false;
+    case PRECONDITION_NEVER:
+        break;
+    }
+    return false;
+}
+
+static enum status write_meta(struct command_flow *flow, struct str *meta)
+{
+    struct buffer out;
+    struct json_writer json;
+    buffer_init(&out, flow->arena, META_BYTES_MAX);
+    json_writer_init(&json, &out);
+    json_object_begin(&json);
+    const struct {
+        struct str name;
+        struct str value;
+    } members[] = {{STR("correlation_id"), flow->request.correlation_id},
+                   {STR("actor"), flow->request.subject},
+                   {STR("traceparent"), flow->request.traceparent}};
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        if (members[i].value.len > 0) {
+            json_name(&json, members[i].name);
+            json_string(&json, members[i].value);
+        }
+    }
+    json_object_end(&json);
+    *meta = buffer_view(&out);
+    return out.status;
+}
+
+static struct uuid event_id(const struct command_flow *flow, size_t index)
+{
+    if (index < EVENT_IDS) {
+        return flow->request.event_ids[index];
+    }
+    char role[] = {
+        'e', 'v', 'e', 'n', 't', ':', (char)('0' + index / 10), (char)('0' + index % 10)};
+    return uuid_derive(flow->request.event_ids[EVENT_IDS - 1], (struct str){role, sizeof(role)});
+}
+
+static enum status build_item(struct command_flow *flow)
+{
+    struct str meta;
+    enum status status = write_meta(flow, &meta);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    const struct decision *decision = &flow->decision;
+    flow->rows = arena_array(flow->arena, decision->event_count, sizeof(*flow->rows));
+    if (flow->rows == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    for (size_t i = 0; i < decision->event_count; i++) {
+        const struct new_event *event = &decision->events[i];
+        flow->rows[i] = (struct append_row){.stream = event->stream,
+                                            .id = event_id(flow, i),
+                                            .kind = RECORD_EVENT,
+                                            .type = event->type,
+                                            .schema_version = event->schema_version,
+                                            .data = event->data,
+                                            .meta = meta};
+    }
+    flow->item = (struct append_item){
+        .tenant = flow->request.tenant, .rows = flow->rows, .row_count = decision->event_count};
+    int32_t version_after = 0;
+    status = command_streams_item(&flow->streams, flow->rows, decision->event_count, flow->arena,
+                                  &flow->item, &version_after);
+    if (flow->request.has_key) {
+        flow->key = flow->request.key;
+        flow->key.stream = flow->request.target;
+        flow->key.version = version_after;
+        flow->key.status = flow->request.success_status;
+        flow->item.key = &flow->key;
+    }
+    return status;
+}
+
+static void accept(struct command_flow *flow)
+{
+    if (flow->decision.event_count > 0) {
+        enum status status = build_item(flow);
+        flow->stage = STAGE_APPEND;
+        if (status != STATUS_OK) {
+            fail(flow, status);
+        }
+        return;
+    }
+    struct command_answer given = {.kind = ANSWER_DONE, .status = flow->request.success_status};
+    enum status status =
+        finish_document(flow, command_streams_document(&flow->streams), &given.document);
+    if (status != STATUS_OK) {
+        fail(flow, status);
+    } else {
+        answer_unless_known(flow, given);
+    }
+}
+
+static void obey(struct command_flow *flow)
+{
+    const struct decision *decision = &flow->decision;
+    if (decision->outcome == DECISION_NOT_FOUND) {
+        answer_unless_known(flow, (struct command_answer){.kind = ANSWER_NOT_FOUND});
+        return;
+    }
+    if (decision->outcome == DECISION_INVALID) {
+        add_faults(flow, &decision->faults);
+        answer_invalid(flow);
+        return;
+    }
+    if (!precondition_holds(flow)) {
+        int32_t version = command_streams_target_version(&flow->streams);
+        answer_unless_known(
+            flow, (struct command_answer){.kind = ANSWER_PRECONDITION, .version = version});
+        return;
+    }
+    if (decision->outcome == DECISION_REJECTED) {
+        answer_unless_known(flow, (struct command_answer){.kind = ANSWER_REJECTED,
+                                                          .code = decision->code,
+                                                          .detail = decision->detail});
+        return;
+    }
+    accept(flow);
+}
+
+static void decide(struct command_flow *flow)
+{
+    struct decide_input input = command_streams_input(&flow->streams, &flow->command);
+    input.lookups = &flow->lookups;
+    memset(&flow->decision, 0, sizeof(flow->decision));
+    enum status status = flow->request.type->decide(&input, flow->arena, &flow->decision);
+    if (status != STATUS_OK) {
+        fail(flow, status);
+    } else {
+        obey(flow);
+    }
+}
+
+// --- what is wanted next ---
+
+static enum command_flow_want want_of(enum stage stage)
+{
+    switch (stage) {
+    case STAGE_LOOKUPS:
+        return FLOW_WANT_LOOKUPS;
+    case STAGE_STREAMS:
+        return FLOW_WANT_STREAMS;
+    case STAGE_APPEND:
+        return FLOW_WANT_APPEND;
+    case STAGE_KEY:
+        return FLOW_WANT_KEY;
+    case STAGE_REPLAY:
+        return FLOW_WANT_DOCUMENT;
+    case STAGE_PARSE:
+    case STAGE_DECIDE:
+    case STAGE_ANSWERED:
+        break;
+    }
+    return FLOW_WANT_NOTHING;
+}
+
+enum command_flow_want command_flow_next(struct command_flow *flow)
+{
+    if (flow->stage == STAGE_PARSE) {
+        parse(flow);
+    }
+    if (flow->stage == STAGE_LOOKUPS && flow->lookups.count == flow->lookup_keys.count) {
+        begin_streams(flow);
+    }
+    if (flow->stage == STAGE_DECIDE) {
+        decide(flow);
+    }
+    return want_of(flow->stage);
+}
+
+// --- what is brought ---
+
+const struct lookup_keys *command_flow_lookups(struct command_flow *flow)
+{
+    return &flow->lookup_keys;
+}
+
+void command_flow_take_lookups(struct command_flow *flow, const struct lookup_rows *rows)
+{
+    if (rows->count != flow->lookup_keys.count) {
+        fail(flow, STATUS_INVALID);
+        return;
+    }
+    flow->lookups = *rows;
+    begin_streams(flow);
+}
+
+const struct stream_query *command_flow_queries(struct command_flow *flow, size_t *count)
+{
+    if (flow->stage == STAGE_REPLAY) {
+        *count = 1;
+        return &flow->replay_query;
+    }
+    return command_streams_queries(&flow->streams, count);
+}
+
+static void take_replay(struct command_flow *flow, const struct stream_rows *rows)
+{
+    enum status status =
+        document_fold_rows(&flow->replay, rows->rows, rows->count, flow->key.version);
+    if (status != STATUS_OK) {
+        fail(flow, status);
+        return;
+    }
+    if (rows->more && flow->replay.version < flow->key.version && rows->count > 0) {
+        flow->replay_query.after_version = rows->rows[rows->count - 1].version;
+        return;
+    }
+    struct command_answer given = {
+        .kind = ANSWER_DONE, .status = flow->key.status, .replayed = true};
+    status = finish_document(flow, &flow->replay, &given.document);
+    if (status != STATUS_OK) {
+        fail(flow, status);
+        return;
+    }
+    answer(flow, given);
+}
+
+void command_flow_take_streams(struct command_flow *flow, const struct stream_rows *streams)
+{
+    if (flow->stage == STAGE_REPLAY) {
+        take_replay(flow, streams);
+        return;
+    }
+    enum status status = command_streams_take(&flow->streams, streams);
+    if (status != STATUS_OK) {
+        fail(flow, status);
+    } else if (command_streams_complete(&flow->streams)) {
+        flow->stage = STAGE_DECIDE;
+    }
+}
+
+const struct append_item *command_flow_item(struct command_flow *flow)
+{
+    return &flow->item;
+}
+
+// The first answer again, as of its version.
+static void replay(struct command_flow *flow, const struct append_key *key)
+{
+    flow->key = *key;
+    document_fold_init(&flow->replay, context_projection_of(flow->request.type->category),
+                       key->stream, flow->arena);
+    flow->replay_query = (struct stream_query){.stream = key->stream};
+    flow->stage = STAGE_REPLAY;
+    if (flow->replay.projection == NULL) { // nothing to read: id and version say all
+        flow->replay.version = key->version;
+        take_replay(flow, &(struct stream_rows){0});
+    }
+}
+
+static void take_appended(struct command_flow *flow, const struct append_verdict *verdict)
+{
+    struct command_answer given = {
+        .kind = ANSWER_DONE, .status = flow->request.success_status, .appended = true};
+    enum status status = command_streams_apply(&flow->streams, flow->rows, flow->item.row_count,
+                                               flow->request.now, verdict->at);
+    if (status == STATUS_OK) {
+        status = finish_document(flow, command_streams_document(&flow->streams), &given.document);
+    }
+    if (status != STATUS_OK) {
+        fail(flow, STATUS_UNKNOWN); // it is done, only the answer cannot be made: ask by the key
+    } else {
+        answer(flow, given);
+    }
+}
+
+static void try_again(struct command_flow *flow, enum stage stage)
+{
+    flow->attempts++;
+    if (flow->attempts >= flow->request.attempts_max) {
+        answer(flow, (struct command_answer){.kind = ANSWER_CONTENDED});
+        return;
+    }
+    flow->stage = stage;
+    if (stage == STAGE_STREAMS) {
+        begin_streams(flow);
+    }
+}
+
+void command_flow_take_verdict(struct command_flow *flow, const struct append_verdict *verdict)
+{
+    switch (verdict->outcome) {
+    case APPENDED:
+        take_appended(flow, verdict);
+        break;
+    case VERSION_CONFLICT:
+        try_again(flow, STAGE_STREAMS);
+        break;
+    case APPEND_AGAIN:
+        try_again(flow, STAGE_APPEND);
+        break;
+    case DUPLICATE:
+        replay(flow, &verdict->key);
+        break;
+    case KEY_REUSED:
+        answer(flow, (struct command_answer){.kind = ANSWER_KEY_REUSED});
+        break;
+    case ITEM_REFUSED:
+        fail(flow, STATUS_REFUSED);
+        break;
+    case ALREADY_HANDLED: // only of inbox ids, and a client's command has none
+        fail(flow, STATUS_INVALID);
+        break;
+    }
+}
+
+const struct append_key *command_flow_key(struct command_flow *flow)
+{
+    return &flow->request.key;
+}
+
+void command_flow_take_key(struct command_flow *flow, bool known, const struct append_key *key)
+{
+    if (!known) {
+        flow->stage = STAGE_ANSWERED; // with what was prepared
+    } else if (memcmp(key->fingerprint, flow->request.key.fingerprint, KEY_FINGERPRINT_LEN) != 0) {
+        answer(flow, (struct command_answer){.kind = ANSWER_KEY_REUSED});
+    } else {
+        replay(flow, key);
+    }
+}
+
+void command_flow_fail(struct command_flow *flow, enum status status)
+{
+    // Once a key is found, something was done under it: "not begun" would be a lie.
+    fail(flow, flow->stage == STAGE_REPLAY ? STATUS_UNKNOWN : status);
+}
+
+const struct command_answer *command_flow_answer(const struct command_flow *flow)
+{
+    return &flow->answer;
+}
