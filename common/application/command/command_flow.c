@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "application/command/command_streams.h"
+#include "application/command/entity_tag.h"
 #include "application/query/document_fold.h"
 #include "base/json.h"
 
@@ -188,23 +189,10 @@ static void begin_streams(struct command_flow *flow)
 static bool precondition_holds(const struct command_flow *flow)
 {
     const struct precondition *wanted = &flow->request.if_match;
-    int32_t version = command_streams_target_version(&flow->streams);
-    switch (wanted->kind) {
-    case PRECONDITION_NONE:
-        return true;
-    case PRECONDITION_ANY: // what a creation is sent to, a collection, is always there
-        return version > 0 || flow->request.type->creates;
-    case PRECONDITION_VERSION:
-        for (size_t i = 0; i < wanted->count; i++) {
-            if (wanted->versions[i] == version && version > 0) {
-                return true;
-            }
-        }
-        return false;
-    case PRECONDITION_NEVER:
-        break;
+    if (wanted->kind == PRECONDITION_ANY && flow->request.type->creates) {
+        return true; // what a creation is sent to, a collection, is always there
     }
-    return false;
+    return precondition_allows(wanted, command_streams_target_version(&flow->streams));
 }
 
 static enum status write_meta(struct command_flow *flow, struct str *meta)
