@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 
+#include "application/handler/handler_batch.h"
 #include "application/handler/message_handler.h"
 #include "application/ports/effect_runner.h"
 #include "application/ports/event_store.h"
@@ -16,17 +17,30 @@
 #include "application/ports/suspect_register.h"
 #include "runtime/runtime.h"
 
-// COMANDA_BATCH, COMANDA_LINGER, COMANDA_PREFETCH, COMANDA_ATTEMPTS, COMANDA_EFFECT_TIMEOUT,
-// COMANDA_SNAPSHOT_EVERY, COMANDA_STATES, COMANDA_RETRY_1..3 (the ladder's delays)
+// COMANDA_BATCH, COMANDA_LINGER, COMANDA_PREFETCH, COMANDA_ROUNDS, COMANDA_EFFECT_TIMEOUT,
+// COMANDA_SNAPSHOT_EVERY, COMANDA_STATES, COMANDA_CRASHES, COMANDA_RETRY_1 to _3
 extern const struct setting_group consumer_settings;
 
 struct consumer {
     const char *queue;                     // "comanda.payment"
-    const struct message_handler *handler; // its `consumer` names the inbox
     struct message_bus *bus;               // consumes that queue
+    const struct message_handler *handler; // its `consumer` names the inbox and the suspects
     struct event_store *store;
-    struct effect_runner *effects; // NULL: no effects
-    struct suspect_register *suspects;
+    struct effect_runner *effects;     // NULL: no effects
+    struct suspect_register *suspects; // NULL: messages that come again are not suspected
+    // Instead of handler, store and effects: whatever handles a batch; contract of
+    // handler_run_batch. NULL: those.
+    enum status (*handle)(void *context, const struct incoming *messages, size_t count,
+                          struct arena *arena, const struct message_result **results);
+    void *context;
+    struct str name; // with `handle`: the name among the suspects
+    // Are the servers there that the work needs? Sets readiness. Asked before the first message,
+    // every few seconds, and after each failure until it says true. NULL: always.
+    bool (*ready)(struct runtime *runtime, void *dependencies);
+    void *dependencies;
+    // For readiness: what is in the way of the bus, "" when nothing is. NULL: not known.
+    const char *(*bus_cause)(void *bus_context);
+    void *bus_context;
 };
 
 // For runtime_loop: context is a struct consumer.

@@ -28,11 +28,10 @@ static _Atomic int64_t dropped;
 static pthread_mutex_t adding = PTHREAD_MUTEX_INITIALIZER;
 static struct metric overflow;
 
-const int64_t METRIC_SECONDS_BOUNDS[] = {100,    300,    1000,    3000,    10000,    30000,
-                                         100000, 300000, 1000000, 3000000, 10000000, 30000000};
-const size_t METRIC_SECONDS_BOUND_COUNT = 12;
-const int64_t METRIC_SIZE_BOUNDS[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
-const size_t METRIC_SIZE_BOUND_COUNT = 11;
+const int64_t METRIC_SECONDS_BOUNDS[METRIC_SECONDS_BOUND_COUNT] = {
+    100, 300, 1000, 3000, 10000, 30000, 100000, 300000, 1000000, 3000000, 10000000, 30000000};
+const int64_t METRIC_SIZE_BOUNDS[METRIC_SIZE_BOUND_COUNT] = {1,  2,   4,   8,   16,  32,
+                                                             64, 128, 256, 512, 1024};
 
 struct label_text {
     char bytes[METRIC_LABELS_MAX];

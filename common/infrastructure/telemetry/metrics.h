@@ -46,9 +46,7 @@ int64_t metric_value(const struct metric *metric); // counter, gauge; a histogra
 // process_start_time_seconds).
 void metrics_render(struct buffer *out);
 
-// Buckets for seconds of work kept in µs: 100 µs to 30 s.
-extern const int64_t METRIC_SECONDS_BOUNDS[];
-extern const size_t METRIC_SECONDS_BOUND_COUNT;
-// Buckets for sizes of batches: 1 to 1024.
-extern const int64_t METRIC_SIZE_BOUNDS[];
-extern const size_t METRIC_SIZE_BOUND_COUNT;
+// Buckets for seconds of work kept in µs: 100 µs to 30 s; for sizes of batches: 1 to 1024.
+enum { METRIC_SECONDS_BOUND_COUNT = 12, METRIC_SIZE_BOUND_COUNT = 11 };
+extern const int64_t METRIC_SECONDS_BOUNDS[METRIC_SECONDS_BOUND_COUNT];
+extern const int64_t METRIC_SIZE_BOUNDS[METRIC_SIZE_BOUND_COUNT];
