@@ -51,6 +51,7 @@ struct ctl_noun {
 
 // One file a noun defines each; main.c lists them.
 extern const struct ctl_noun ctl_migrate;
+extern const struct ctl_noun ctl_token;
 
 // The line as it was read.
 struct ctl {
@@ -68,9 +69,9 @@ struct ctl {
 // An option's value; NULL when it was not given.
 const char *ctl_option_value(const struct ctl *ctl, const char *name);
 
-// A setting: the option if given, else the environment variable, else `fallback`, which may be
-// NULL.
-const char *ctl_setting(const struct ctl *ctl, const char *option, const char *variable,
+// A setting: the option if given, else the environment variable, else the first line of the file
+// that VARIABLE_FILE names, else `fallback`, which may be NULL.
+const char *ctl_setting(struct ctl *ctl, const char *option, const char *variable,
                         const char *fallback);
 
 // Says on stderr what went wrong ({"error":…} with --json) and gives the exit code back.
@@ -87,4 +88,4 @@ struct postgres;
 
 // A connection as --postgres or COMANDA_POSTGRES says; NULL after it has said why not, *code is the
 // exit code.
-struct postgres *ctl_postgres(const struct ctl *ctl, enum ctl_exit *code);
+struct postgres *ctl_postgres(struct ctl *ctl, enum ctl_exit *code);

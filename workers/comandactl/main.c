@@ -9,10 +9,16 @@
 #include "command.h"
 #include "infrastructure/postgres/connection.h"
 
-enum { ARENA_BLOCK = 64 * 1024, ARENA_MAX = 256 * 1024 * 1024, REPLY_TIMEOUT_MS = 600 * 1000 };
+enum {
+    ARENA_BLOCK = 64 * 1024,
+    ARENA_MAX = 256 * 1024 * 1024,
+    REPLY_TIMEOUT_MS = 600 * 1000,
+    SETTING_LINE_MAX = 4096
+};
 
 static const struct ctl_noun *const nouns[] = {
     &ctl_migrate,
+    &ctl_token,
 };
 
 static const struct ctl_option common_options[] = {
@@ -85,12 +91,34 @@ const char *ctl_option_value(const struct ctl *ctl, const char *name)
     return NULL;
 }
 
-const char *ctl_setting(const struct ctl *ctl, const char *option, const char *variable,
+// Secrets lie in files: NAME_FILE as the daemons read it.
+static const char *setting_from_file(struct ctl *ctl, const char *variable)
+{
+    struct str name = arena_printf(ctl->arena, "%s_FILE", variable);
+    const char *path = name.data == NULL ? NULL : getenv(name.data);
+    FILE *file = path == NULL || path[0] == '\0' ? NULL : fopen(path, "re");
+    if (file == NULL) {
+        return NULL;
+    }
+    char line[SETTING_LINE_MAX];
+    bool read = fgets(line, sizeof(line), file) != NULL;
+    (void)fclose(file);
+    if (!read) {
+        return NULL;
+    }
+    line[strcspn(line, "\r\n")] = '\0';
+    return arena_str(ctl->arena, str_from(line)).data;
+}
+
+const char *ctl_setting(struct ctl *ctl, const char *option, const char *variable,
                         const char *fallback)
 {
     const char *value = ctl_option_value(ctl, option);
     if (value == NULL) {
         value = getenv(variable);
+    }
+    if (value == NULL || value[0] == '\0') {
+        value = setting_from_file(ctl, variable);
     }
     return value == NULL || value[0] == '\0' ? fallback : value;
 }
@@ -150,7 +178,7 @@ void ctl_print_json(const struct buffer *json)
     printf("%.*s\n", STR_FMT(buffer_view(json)));
 }
 
-struct postgres *ctl_postgres(const struct ctl *ctl, enum ctl_exit *code)
+struct postgres *ctl_postgres(struct ctl *ctl, enum ctl_exit *code)
 {
     const char *conninfo = ctl_setting(ctl, "--postgres", "COMANDA_POSTGRES", NULL);
     if (conninfo == NULL) {
