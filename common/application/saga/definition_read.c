@@ -356,6 +356,10 @@ static void read_all(struct reading *reading, struct str bytes)
     if (reading->overrides.attempts > 0) {
         definition->attempts = reading->overrides.attempts;
     }
+    // A step with a limit never counts as parked while it is still being asked.
+    if (definition->parked_after < definition->attempts) {
+        definition->parked_after = definition->attempts;
+    }
     definition->starts_on_count =
         read_triggers(reading, bytes, "starts_on", true, definition->starts_on);
     definition->cancelled_by_count =
