@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One demo a session, driven as a stranger would: by its env file, HTTP and comandactl."""
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import urllib.request
+
+import psycopg2
+import pytest
+
+from shop import Customer, read_env
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Demo:
+    """A running demo in a folder of its own."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.env = {}
+
+    def run(self, *arguments, **options):
+        return subprocess.run([str(ROOT / "scripts" / "demo"), *arguments], check=True, timeout=180,
+                              stdin=subprocess.DEVNULL, **options)
+
+    def start(self, *options):
+        with open(self.folder.parent / "demo.log", "ab") as log:
+            self.run("start", str(self.folder), "--rate", "off", "--no-walk", *options,
+                     stdout=log, stderr=log)
+        self.env = read_env(self.folder / "env")
+
+    def stop(self):
+        subprocess.run([str(ROOT / "scripts" / "demo"), "stop", str(self.folder)], timeout=120,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
+
+    def pid(self, name):
+        return int((self.folder / "pids" / f"{name}.pid").read_text())
+
+    def names(self):
+        return sorted(path.stem for path in (self.folder / "pids").glob("*.pid"))
+
+
+def run_demo(*options):
+    parent = pathlib.Path(tempfile.mkdtemp(prefix="comanda-e2e-", dir="/var/tmp"))
+    parent.chmod(0o755)
+    demo = Demo(parent / "demo")
+    try:
+        demo.start(*options)
+        yield demo
+    finally:
+        demo.stop()
+        shutil.rmtree(parent, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def demo():
+    yield from run_demo()
+
+
+@pytest.fixture(scope="session")
+def shop_url(demo):
+    return demo.env["COMANDA_URL"]
+
+
+@pytest.fixture
+def ana(demo):
+    return Customer(demo.env["COMANDA_URL"], demo.env["COMANDA_TOKEN"])
+
+
+@pytest.fixture
+def bruno(demo):
+    return Customer(demo.env["COMANDA_URL"], demo.env["COMANDA_TOKEN_2"])
+
+
+@pytest.fixture
+def admin(demo):
+    return Customer(demo.env["COMANDA_URL"], demo.env["COMANDA_ADMIN_TOKEN"])
+
+
+@pytest.fixture
+def nobody(demo):
+    return Customer(demo.env["COMANDA_URL"])
+
+
+@pytest.fixture
+def ctl(demo):
+    """comandactl with the demo's settings; fails the test when it fails."""
+    def run(*arguments):
+        env = dict(os.environ, **demo.env)
+        done = subprocess.run([demo.env.get("COMANDACTL", str(ROOT / "build/bin/comandactl")),
+                               *arguments], env=env, timeout=60, capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, check=False)
+        assert done.returncode == 0, f"comandactl {arguments}: {done.stderr}"
+        return done.stdout
+    return run
+
+
+@pytest.fixture
+def mint(ctl):
+    def make(subject, scope, ttl="1h", expired=False):
+        options = ["--expired"] if expired else []
+        return ctl("token", "mint", "--subject", subject, "--scope", scope, "--ttl", ttl,
+                   *options).strip()
+    return make
+
+
+@pytest.fixture
+def fresh_token(mint):
+    """A token of a customer that nobody has been before."""
+    def make(name):
+        return mint(f"{name}-{os.urandom(4).hex()}", "orders:write orders:read")
+    return make
+
+
+@pytest.fixture
+def log(demo):
+    """Asks the log by the read-only role."""
+    connection = psycopg2.connect(demo.env["DATABASE_URL"])
+    connection.autocommit = True
+
+    def ask(query, *values):
+        with connection.cursor() as cursor:
+            cursor.execute(query, values)
+            return cursor.fetchall()
+    yield ask
+    connection.close()
+
+
+@pytest.fixture
+def metrics(demo):
+    """All pages of all processes, one after another."""
+    def read():
+        pages = []
+        for address in demo.env["COMANDA_METRICS"].split():
+            with urllib.request.urlopen(address, timeout=10) as page:
+                pages.append(page.read().decode())
+        return "\n".join(pages)
+    return read

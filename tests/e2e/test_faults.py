@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever dies in the middle of orders: each acknowledged one ends, nothing is lost or doubled."""
+import os
+import signal
+import threading
+import time
+
+import psycopg2
+import pytest
+import redis
+import requests
+
+from conftest import run_demo
+from shop import Customer, ENDED, an_order, uuid7
+
+MINUTE = 60
+
+
+@pytest.fixture(scope="module")
+def demo():
+    """A demo of its own: what happens to it here must not meet the contract's tests."""
+    yield from run_demo("--instances", "2")
+
+
+class Shoppers:
+    """Customers who place and cancel, ask again with the same key when they got no answer, and
+    keep what was acknowledged."""
+
+    def __init__(self, url, token, count=4):
+        self.url, self.token = url, token
+        self.acknowledged, self.faults = {}, []
+        self.stop = threading.Event()
+        self.threads = [threading.Thread(target=self.shop, args=(n,)) for n in range(count)]
+
+    def send(self, customer, path, body, key):
+        """One command until it is answered with something final."""
+        while True:
+            try:
+                answer = customer.command(path, body, key=key)
+            except requests.RequestException:
+                time.sleep(0.2)
+                continue
+            if answer.status_code in (503, 504, 409, 502) and "not-cancellable" not in answer.text:
+                time.sleep(0.2)
+                continue
+            return answer
+
+    def shop(self, number):
+        customer = Customer(self.url, self.token)
+        turn = 0
+        while not self.stop.is_set():
+            turn += 1
+            token = "tok_declined" if turn % 7 == 0 else "tok_capture_fails" if turn % 11 == 0 \
+                else "tok_ok"
+            sku = "SKU-SHORT" if turn % 13 == 0 else f"SKU-{1 + (turn * 7 + number) % 20}"
+            answer = self.send(customer, "/v1/orders", an_order(sku, 1 + turn % 3, token), uuid7())
+            if answer.status_code != 201:
+                self.faults.append(answer.text)
+                continue
+            order = answer.json()["id"]
+            self.acknowledged[order] = "placed"
+            if turn % 5 == 0:
+                cancelled = self.send(customer, f"/v1/orders/{order}/cancellation",
+                                      {"reason": "changed my mind"}, uuid7())
+                if cancelled.status_code == 202:
+                    self.acknowledged[order] = "cancelled"
+            time.sleep(0.02)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        time.sleep(1)
+        return self
+
+    def __exit__(self, *error):
+        time.sleep(1)
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(MINUTE)
+
+
+@pytest.fixture
+def shoppers(demo):
+    return Shoppers(demo.env["COMANDA_URL"], demo.env["COMANDA_TOKEN"])
+
+
+def ask(demo, query):
+    with psycopg2.connect(demo.env["DATABASE_URL"]) as connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        return cursor.fetchall()
+
+
+def wait_until(what, seconds, message):
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            result = what()
+        except (requests.RequestException, psycopg2.Error, AssertionError, OSError):
+            result = None
+        if result:
+            return result
+        assert time.monotonic() < deadline, message
+        time.sleep(0.2)
+
+
+def stock_ledger(demo):
+    """Per SKU, from the log: what was received, reserved, released and committed."""
+    return ask(demo, """
+        select data->>'sku',
+               sum(case type when 'StockReceived' then (data->>'quantity')::bigint else 0 end),
+               sum(case type when 'StockReserved' then (data->>'quantity')::bigint
+                             when 'StockReleased' then -(data->>'quantity')::bigint
+                             when 'StockCommitted' then -(data->>'quantity')::bigint else 0 end),
+               sum(case type when 'StockCommitted' then (data->>'quantity')::bigint else 0 end)
+        from comanda.events where category = 'stock_item' and kind = 'event' group by 1""")
+
+
+def assert_nothing_lost_or_doubled(demo, shoppers):
+    """The invariants, once every acknowledged order has ended."""
+    assert shoppers.acknowledged and not shoppers.faults, shoppers.faults[:3]
+    customer = Customer(demo.env["COMANDA_URL"], demo.env["COMANDA_TOKEN"])
+    confirmed_units = {}
+    for order_id, acknowledged in shoppers.acknowledged.items():
+        order = wait_until(lambda: (lambda o: o if o["status"] in ENDED else None)(
+            customer.order(order_id)), 2 * MINUTE, f"order {order_id} never ended")
+        if acknowledged == "cancelled":
+            assert order["status"] == "cancelled", order
+    assert ask(demo, "select stream_id from comanda.events group by stream_id "
+                     "having max(version) <> count(*) or min(version) <> 1") == []
+    assert ask(demo, "select event_id from comanda.events group by event_id "
+                     "having count(*) > 1") == []
+    assert ask(demo, "select key from sandbox.journal where party = 'payment' and "
+                     "operation = 'capture' and outcome = 'done' "
+                     "group by key having count(*) > 1") == []
+
+    def nothing_reserved():
+        return all(reserved == 0 for _, _, reserved, _ in stock_ledger(demo))
+    wait_until(nothing_reserved, MINUTE, f"reserved stock is left: {stock_ledger(demo)}")
+    for sku, units in ask(demo, """
+            select line->>'sku', sum((line->>'quantity')::bigint)
+            from comanda.events placed, json_array_elements(placed.data->'lines') line
+            where placed.type = 'OrderPlaced' and exists (
+                select from comanda.events e where e.stream_id = placed.stream_id
+                and e.type = 'OrderConfirmed') group by 1"""):
+        confirmed_units[sku] = units
+    for sku, received, _, committed in stock_ledger(demo):
+        assert committed == confirmed_units.get(sku, 0), sku
+        assert received - committed >= 0, sku
+
+
+DAEMONS = ["relay", "saga", "payment", "inventory", "shipping", "projector"]
+
+
+def instances(demo, name):
+    return [known for known in demo.names() if known == name or known.startswith(name + "-")]
+
+
+@pytest.mark.parametrize("name", DAEMONS)
+def test_a_daemon_killed_in_the_middle_of_orders(demo, shoppers, name):
+    with shoppers:
+        for instance in instances(demo, name):
+            os.kill(demo.pid(instance), signal.SIGKILL)
+            time.sleep(0.7)
+    assert_nothing_lost_or_doubled(demo, shoppers)
+
+
+def nginx_workers(demo):
+    master = demo.pid("nginx")
+    with open(f"/proc/{master}/task/{master}/children", encoding="ascii") as children:
+        return [int(pid) for pid in children.read().split()]
+
+
+def test_an_nginx_worker_killed_in_the_middle_of_orders(demo, shoppers):
+    with shoppers:
+        for _ in range(3):
+            os.kill(nginx_workers(demo)[0], signal.SIGKILL)
+            time.sleep(0.7)
+    assert_nothing_lost_or_doubled(demo, shoppers)
+
+
+def test_the_nginx_master_killed_in_the_middle_of_orders(demo, shoppers):
+    with shoppers:
+        old = demo.pid("nginx")
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda: demo.pid("nginx") != old, 10, "nginx was not started again")
+        wait_until(lambda: requests.get(demo.env["COMANDA_URL"] + "/readyz",
+                                        timeout=2).status_code == 200, 10, "nginx is not ready")
+    assert_nothing_lost_or_doubled(demo, shoppers)
+
+
+def test_redis_emptied_in_the_middle_of_orders(demo, shoppers):
+    with shoppers:
+        for _ in range(3):
+            redis.Redis.from_url(demo.env["REDIS_URL"]).flushall()
+            time.sleep(0.5)
+    assert_nothing_lost_or_doubled(demo, shoppers)
+
+
+@pytest.mark.parametrize("name", ["rabbitmq", "postgres", "redis"])
+def test_a_server_killed_in_the_middle_of_orders(demo, shoppers, name):
+    with shoppers:
+        old = demo.pid(name)
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda: demo.pid(name) != old, 15, f"{name} was not started again")
+    assert_nothing_lost_or_doubled(demo, shoppers)
+
+
+def leader(demo):
+    """The relay that leads says so in its metrics."""
+    for address in demo.env["COMANDA_METRICS"].split():
+        try:
+            page = requests.get(address, timeout=2).text
+        except requests.RequestException:
+            continue
+        if "\ncomanda_relay_leader 1" in page:
+            return address
+    return None
+
+
+def test_a_relay_that_is_stopped_is_succeeded_and_does_no_harm_when_it_wakes(demo, shoppers):
+    address = wait_until(lambda: leader(demo), 30, "no relay leads")
+    relays = [demo.pid(name) for name in instances(demo, "relay")]
+    assert len(relays) == 2
+    port = int(address.rsplit(":", 1)[1].split("/")[0])
+    stopped = next(pid for pid in relays if port in listening_ports(pid))
+    with shoppers:
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            wait_until(lambda: leader(demo) not in (None, address), 20, "nobody took over")
+            assert time.monotonic() - began <= 15
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+    assert_nothing_lost_or_doubled(demo, shoppers)
+
+
+def listening_ports(pid):
+    """The TCP ports that a process listens on."""
+    inodes = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    ports = set()
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        for line in list(table)[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                ports.add(int(fields[1].split(":")[1], 16))
+    return ports
