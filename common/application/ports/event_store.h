@@ -136,11 +136,12 @@ struct snapshot {
 struct event_store;
 
 // Appends all items in one transaction and says what became of each. A stream may stand in one item
-// only (else STATUS_INVALID); two items with one key or one inbox id are twins: the first of them
-// that can append does, the others are told. A stream without rows is compared too, but not held.
-// A call that loses a race or fails as a whole is halved until the bad item stands alone: the
-// caller sees verdicts only. STATUS_UNKNOWN: ask again with the same ids and keys. STATUS_REFUSED:
-// no item can be appended (schema, privileges). verdicts: one an item, untouched on failure.
+// only (else STATUS_INVALID); two items with one key or one inbox id are twins: the first one
+// counts, and when it fails the others are told to append again. A stream without rows is compared
+// too, but not held. A call that loses a race or fails as a whole is halved until the bad item
+// stands alone: the caller sees verdicts only. STATUS_UNKNOWN: ask again with the same ids and
+// keys. STATUS_REFUSED: no item can be appended (schema, privileges). verdicts: one an item,
+// untouched on failure.
 typedef enum status event_store_append_fn(struct event_store *store,
                                           const struct append_item *items, size_t count,
                                           struct arena *arena,
