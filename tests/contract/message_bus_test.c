@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: Apache-2.0
+// One suite for every message bus: the broker in memory and RabbitMQ keep the same promises.
+#include "application/ports/message_bus.h"
+
+#include <criterion/criterion.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../support/test_broker.h"
+#include "base/arena.h"
+#include "infrastructure/memory/message_bus_memory.h"
+#include "infrastructure/rabbitmq/connection.h"
+#include "infrastructure/rabbitmq/message_bus_rabbitmq.h"
+#include "infrastructure/rabbitmq/topology_link.h"
+
+enum { WINDOW = 64, PREFETCH = 40, WAIT_MS = 5000, LINGER_MS = 50, RETRY_MS = 300 };
+
+static const struct projection meters[] = {{.collection = {"meters", 6}, .category = {"meter", 5}}};
+static const struct bounded_context counting = {
+    .name = {"counting", 8},
+    .role = {"counter", 7},
+    .projections = meters,
+    .projection_count = 1,
+};
+static const struct bounded_context *const contexts[] = {&counting};
+static const struct context_registry registry = {contexts, 1};
+
+// The broker under test with one bus; more can be opened beside it.
+struct subject {
+    struct arena arena;
+    struct topology topology;
+    struct memory_broker *memory; // NULL: RabbitMQ
+    struct test_broker rabbitmq;
+    struct message_bus_memory *memory_buses[4];
+    struct message_bus_rabbitmq *rabbitmq_buses[4];
+    size_t bus_count;
+};
+
+static void open_subject(struct subject *subject)
+{
+    *subject = (struct subject){0};
+    arena_init(&subject->arena, 64 * 1024, 64 * 1024 * 1024);
+    struct topology_options options = {
+        .registry = &registry,
+        .retry_ms = {RETRY_MS, 60000, 60000},
+    };
+    cr_assert_eq(topology_make(&options, &subject->arena, &subject->topology), STATUS_OK);
+}
+
+static void open_memory(struct subject *subject)
+{
+    open_subject(subject);
+    subject->memory = memory_broker_new(&subject->topology);
+}
+
+static void open_rabbitmq(struct subject *subject)
+{
+    open_subject(subject);
+    test_broker_open(&subject->rabbitmq, &subject->arena);
+    subject->rabbitmq.settings.window = WINDOW;
+    subject->rabbitmq.settings.prefetch = PREFETCH;
+    struct rabbitmq_connection *connection;
+    char cause[RABBITMQ_CAUSE_MAX] = "";
+    cr_assert_eq(
+        rabbitmq_connection_open(&subject->rabbitmq.settings, "declare", &connection, cause),
+        STATUS_OK, "%s", cause);
+    cr_assert_eq(topology_declare(connection, &subject->topology, cause), STATUS_OK, "%s", cause);
+    rabbitmq_connection_close(connection);
+}
+
+static struct message_bus *open_bus(struct subject *subject, const char *queue)
+{
+    size_t at = subject->bus_count++;
+    if (subject->memory != NULL) {
+        subject->memory_buses[at] =
+            message_bus_memory_new(subject->memory, str_from(queue), WINDOW, PREFETCH);
+        cr_assert_not_null(subject->memory_buses[at]);
+        return message_bus_memory_port(subject->memory_buses[at]);
+    }
+    subject->rabbitmq_buses[at] =
+        message_bus_rabbitmq_new(&subject->rabbitmq.settings, str_from(queue));
+    cr_assert_not_null(subject->rabbitmq_buses[at]);
+    return message_bus_rabbitmq_port(subject->rabbitmq_buses[at]);
+}
+
+// As when its process dies: nothing more is acknowledged.
+static void close_bus(struct subject *subject, size_t at)
+{
+    message_bus_memory_free(subject->memory_buses[at]);
+    message_bus_rabbitmq_free(subject->rabbitmq_buses[at]);
+    subject->memory_buses[at] = NULL;
+    subject->rabbitmq_buses[at] = NULL;
+}
+
+static void close_subject(struct subject *subject)
+{
+    for (size_t i = 0; i < subject->bus_count; i++) {
+        close_bus(subject, i);
+    }
+    if (subject->memory == NULL) {
+        test_broker_close(&subject->rabbitmq);
+    }
+    memory_broker_free(subject->memory);
+    arena_free(&subject->arena);
+}
+
+static struct uuid id_of(uint32_t number)
+{
+    struct uuid id = {.bytes = {1, 2, 3, 4, 5, 6, 0x70, 8, 0x80}};
+    memcpy(id.bytes + 12, &number, sizeof(number));
+    return id;
+}
+
+static struct message event(uint32_t number, const char *key)
+{
+    return (struct message){
+        .id = id_of(number),
+        .exchange = STR("comanda.events"),
+        .routing_key = str_from(key),
+        .content_type = STR("application/cloudevents+json"),
+        .body = STR("{\"a\":\"\xc3\xa9\"}"),
+    };
+}
+
+static void publish_all(struct message_bus *bus, const struct message *messages, size_t count)
+{
+    enum publish_outcome outcomes[512];
+    cr_assert_eq(message_bus_publish(bus, messages, count, WAIT_MS, outcomes), STATUS_OK);
+    for (size_t i = 0; i < count; i++) {
+        cr_assert_eq(outcomes[i], PUBLISHED);
+    }
+}
+
+static void publish_events(struct message_bus *bus, uint32_t from, uint32_t to, const char *key)
+{
+    for (uint32_t number = from; number < to; number++) {
+        struct message message = event(number, key);
+        publish_all(bus, &message, 1);
+    }
+}
+
+static struct message *receive(struct subject *subject, struct message_bus *bus, size_t max,
+                               int wait_ms, size_t *count)
+{
+    struct message *messages = NULL;
+    *count = 0;
+    cr_assert_eq(
+        message_bus_receive(bus, max, wait_ms, LINGER_MS, &subject->arena, &messages, count),
+        STATUS_OK);
+    return messages;
+}
+
+// Exactly so many, however many calls it takes.
+static struct message *receive_exactly(struct subject *subject, struct message_bus *bus,
+                                       size_t wanted)
+{
+    struct message *all = arena_array(&subject->arena, wanted + 1, sizeof(*all));
+    size_t have = 0;
+    for (int tries = 0; tries < 20 && have < wanted; tries++) {
+        size_t count;
+        struct message *some = receive(subject, bus, wanted - have, WAIT_MS, &count);
+        for (size_t i = 0; i < count; i++) {
+            all[have++] = some[i];
+        }
+    }
+    cr_assert_eq(have, wanted, "%zu of %zu came", have, wanted);
+    return all;
+}
+
+static void assert_nothing_comes(struct subject *subject, struct message_bus *bus)
+{
+    size_t count;
+    receive(subject, bus, 10, 300, &count);
+    cr_assert_eq(count, 0);
+}
+
+static void what_is_published_comes_as_it_was(struct subject *subject)
+{
+    struct message_bus *bus = open_bus(subject, "comanda.projector");
+    struct message sent = event(7, "meter.MeterStarted");
+    publish_all(bus, &sent, 1);
+    struct message *got = receive_exactly(subject, bus, 1);
+    cr_assert(uuid_eq(got->id, sent.id));
+    cr_assert(str_eq(got->exchange, sent.exchange));
+    cr_assert(str_eq(got->routing_key, sent.routing_key));
+    cr_assert(str_eq(got->content_type, sent.content_type));
+    cr_assert(str_eq(got->body, sent.body));
+    cr_assert_eq(got->attempts.count, 0);
+    cr_assert_not(got->redelivered);
+    cr_assert_eq(message_bus_ack(bus, got->delivery_tag, false), STATUS_OK);
+}
+
+static void attempts_travel_with_a_message(struct subject *subject)
+{
+    struct message_bus *bus = open_bus(subject, "comanda.projector");
+    struct message sent = event(8, "meter.X");
+    sent.attempts =
+        (struct message_attempts){3, 1764000000123456, 1764000001123456, STR("no \xc3\xa9")};
+    publish_all(bus, &sent, 1);
+    struct message *got = receive_exactly(subject, bus, 1);
+    cr_assert_eq(got->attempts.count, 3);
+    cr_assert_eq(got->attempts.first_at_us, 1764000000123456);
+    cr_assert_eq(got->attempts.last_at_us, 1764000001123456);
+    cr_assert(str_eq(got->attempts.cause, STR("no \xc3\xa9")));
+}
+
+static void a_message_without_id_comes_with_none(struct subject *subject)
+{
+    struct message_bus *bus = open_bus(subject, "comanda.projector");
+    struct message sent = event(9, "meter.X");
+    sent.id = (struct uuid){0};
+    sent.body = STR("");
+    publish_all(bus, &sent, 1);
+    struct message *got = receive_exactly(subject, bus, 1);
+    cr_assert(uuid_is_nil(got->id));
+    cr_assert_eq(got->body.len, 0);
+}
+
+static void large_bodies_come_whole(struct subject *subject)
+{
+    static char body[MESSAGE_BODY_MAX];
+    struct message_bus *bus = open_bus(subject, "comanda.projector");
+    memset(body, 'b', sizeof(body));
+    static const size_t sizes[] = {131064, 131065, 131072, MESSAGE_BODY_MAX};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct message sent = event(10, "meter.X");
+        sent.body = (struct str){body, sizes[i]};
+        publish_all(bus, &sent, 1);
+        struct message *got = receive_exactly(subject, bus, 1);
+        cr_assert(str_eq(got->body, sent.body), "%zu bytes became %zu", sizes[i], got->body.len);
+    }
+}
+
+static void a_batch_larger_than_the_window_is_published_in_order(struct subject *subject)
+{
+    enum { COUNT = 5 * WINDOW + 3 };
+    static struct message sent[COUNT];
+    struct message_bus *bus = open_bus(subject, "comanda.projector");
+    for (uint32_t i = 0; i < COUNT; i++) {
+        sent[i] = event(i, "meter.X");
+    }
+    publish_all(bus, sent, COUNT);
+    uint32_t seen = 0;
+    while (seen < COUNT) {
+        size_t count;
+        struct message *got = receive(subject, bus, 100, WAIT_MS, &count);
+        cr_assert_gt(count, 0);
+        for (size_t i = 0; i < count; i++) {
+            cr_assert(uuid_eq(got[i].id, sent[seen++].id));
+        }
+        cr_assert_eq(message_bus_ack(bus, got[count - 1].delivery_tag, true), STATUS_OK);
+    }
+    assert_nothing_comes(subject, bus);
+}
+
+static void what_nobody_wants_goes_to_the_unrouted(struct subject *subject)
+{
+    struct message_bus *bus = open_bus(subject, "comanda.unrouted");
+    publish_events(bus, 20, 21, "other.Thing");
+    struct message *got = receive_exactly(subject, bus, 1);
+    cr_assert(uuid_eq(got->id, id_of(20)));
+    cr_assert(str_eq(got->routing_key, STR("other.Thing")));
+}
+
+static void what_nobody_can_take_is_returned(struct subject *subject)
+{
+    struct message_bus *bus = open_bus(subject, "comanda.projector");
+    struct message messages[3] = {event(30, "meter.X"), event(31, ""), event(32, "meter.X")};
+    messages[1].exchange = TOPOLOGY_DEAD_EXCHANGE; // direct, and nothing is bound with this key
+    messages[1].routing_key = STR("comanda.nobody");
+    enum publish_outcome outcomes[3];
+    cr_assert_eq(message_bus_publish(bus, messages, 3, WAIT_MS, outcomes), STATUS_OK);
+    cr_assert_eq(outcomes[0], PUBLISHED);
+    cr_assert_eq(outcomes[1], RETURNED);
+    cr_assert_eq(outcomes[2], PUBLISHED);
+}
+
+static void unacknowledged_messages_come_again(struct subject *subject)
+{
+    struct message_bus *first = open_bus(subject, "comanda.projector");
+    publish_events(first, 40, 43, "meter.X");
+    struct message *got = receive_exactly(subject, first, 3);
+    cr_assert_eq(message_bus_ack(first, got[1].delivery_tag, true), STATUS_OK);
+    if (subject->memory == NULL) {
+        size_t none; // the ack leaves before the connection goes
+        receive(subject, first, 1, 100, &none);
+    }
+    close_bus(subject, 0);
+    struct message_bus *second = open_bus(subject, "comanda.projector");
+    struct message *again = receive_exactly(subject, second, 1);
+    cr_assert(uuid_eq(again->id, id_of(42)));
+    cr_assert(again->redelivered);
+    cr_assert_eq(message_bus_ack(second, again->delivery_tag, false), STATUS_OK);
+    assert_nothing_comes(subject, second);
+}
+
+static void one_ack_leaves_the_others_unacknowledged(struct subject *subject)
+{
+    struct message_bus *bus = open_bus(subject, "comanda.projector");
+    publish_events(bus, 50, 53, "meter.X");
+    struct message *got = receive_exactly(subject, bus, 3);
+    cr_assert_eq(message_bus_ack(bus, got[1].delivery_tag, false), STATUS_OK);
+    cr_assert_eq(message_bus_requeue(bus, got[2].delivery_tag, true), STATUS_OK);
+    struct message *again = receive_exactly(subject, bus, 2);
+    cr_assert(again[0].redelivered && again[1].redelivered);
+    cr_assert(!uuid_eq(again[0].id, id_of(51)) && !uuid_eq(again[1].id, id_of(51)));
+}
+
+static void prefetch_bounds_what_is_in_hand(struct subject *subject)
+{
+    struct message_bus *bus = open_bus(subject, "comanda.projector");
+    publish_events(bus, 0, PREFETCH + 5, "meter.X");
+    struct message *got = receive_exactly(subject, bus, PREFETCH);
+    assert_nothing_comes(subject, bus);
+    cr_assert_eq(message_bus_ack(bus, got[PREFETCH - 1].delivery_tag, true), STATUS_OK);
+    receive_exactly(subject, bus, 5);
+}
+
+static void a_receive_takes_at_most_max(struct subject *subject)
+{
+    struct message_bus *bus = open_bus(subject, "comanda.projector");
+    publish_events(bus, 0, 10, "meter.X");
+    size_t count;
+    receive(subject, bus, 4, WAIT_MS, &count);
+    cr_assert_leq(count, 4);
+    receive_exactly(subject, bus, 10 - count);
+}
+
+static void an_arena_that_is_full_loses_no_message(struct subject *subject)
+{
+    static char body[3000];
+    struct message_bus *bus = open_bus(subject, "comanda.projector");
+    memset(body, 'x', sizeof(body));
+    for (uint32_t i = 0; i < 6; i++) {
+        struct message sent = event(i, "meter.X");
+        sent.body = (struct str){body, sizeof(body)};
+        publish_all(bus, &sent, 1);
+    }
+    size_t seen = 0;
+    for (int tries = 0; tries < 20 && seen < 6; tries++) {
+        struct arena small;
+        struct message *messages;
+        size_t count = 0;
+        arena_init(&small, 1024, 12000);
+        cr_assert_eq(message_bus_receive(bus, 6, WAIT_MS, LINGER_MS, &small, &messages, &count),
+                     STATUS_OK);
+        for (size_t i = 0; i < count; i++) {
+            cr_assert(uuid_eq(messages[i].id, id_of((uint32_t)seen++)));
+        }
+        arena_free(&small);
+    }
+    cr_assert_eq(seen, 6);
+}
+
+static void offered_messages_settle_in_order(struct subject *subject)
+{
+    struct message_bus *bus = open_bus(subject, "comanda.projector");
+    struct message messages[WINDOW + 10];
+    enum publish_outcome outcomes[WINDOW + 10];
+    for (uint32_t i = 0; i < WINDOW + 10; i++) {
+        messages[i] = event(i, "meter.X");
+    }
+    messages[3].exchange = TOPOLOGY_DEAD_EXCHANGE;
+    messages[3].routing_key = STR("comanda.nobody");
+    size_t taken = 0;
+    cr_assert_eq(message_bus_offer(bus, messages, WINDOW + 10, &taken), STATUS_OK);
+    cr_assert_eq(taken, WINDOW, "the window bounds what is in flight");
+    size_t settled = 0;
+    for (int tries = 0; tries < 100 && settled < WINDOW; tries++) {
+        size_t count;
+        cr_assert_eq(message_bus_settle(bus, WAIT_MS, 10, outcomes + settled, &count), STATUS_OK);
+        cr_assert_leq(count, 10);
+        settled += count;
+    }
+    cr_assert_eq(settled, WINDOW);
+    for (size_t i = 0; i < WINDOW; i++) {
+        cr_assert_eq(outcomes[i], i == 3 ? RETURNED : PUBLISHED, "message %zu", i);
+    }
+    size_t none;
+    cr_assert_eq(message_bus_settle(bus, 0, 10, outcomes, &none), STATUS_OK);
+    cr_assert_eq(none, 0);
+}
+
+static void a_message_rests_in_a_retry_queue_and_comes_back(struct subject *subject)
+{
+    struct message_bus *bus = open_bus(subject, "comanda.counter");
+    struct message sent = event(60, "comanda.counter.1");
+    sent.exchange = TOPOLOGY_RETRY_EXCHANGE;
+    sent.attempts = (struct message_attempts){1, 5, 5, STR("away")};
+    publish_all(bus, &sent, 1);
+    size_t count;
+    receive(subject, bus, 1, RETRY_MS / 3, &count);
+    cr_assert_eq(count, 0, "it came at once");
+    if (subject->memory != NULL) {
+        memory_broker_pass(subject->memory, RETRY_MS);
+    }
+    struct message *got = receive_exactly(subject, bus, 1);
+    cr_assert(uuid_eq(got->id, sent.id));
+    cr_assert_eq(got->attempts.count, 1);
+    cr_assert(str_eq(got->attempts.cause, STR("away")));
+}
+
+static void dead_letters_have_a_queue_of_their_own(struct subject *subject)
+{
+    struct message_bus *bus = open_bus(subject, "comanda.counter.dead");
+    struct message sent = event(70, "comanda.counter");
+    sent.exchange = TOPOLOGY_DEAD_EXCHANGE;
+    publish_all(bus, &sent, 1);
+    cr_assert(uuid_eq(receive_exactly(subject, bus, 1)->id, sent.id));
+}
+
+static void a_bus_without_a_queue_receives_nothing(struct subject *subject)
+{
+    struct message_bus *bus = open_bus(subject, "");
+    struct message *messages;
+    size_t count;
+    cr_assert_eq(message_bus_receive(bus, 1, 0, 0, &subject->arena, &messages, &count),
+                 STATUS_INVALID);
+    cr_assert_eq(message_bus_tick(bus), STATUS_OK);
+}
+
+// Each promise once for each adapter.
+#define PROMISE(promise)                \
+    Test(message_bus_memory, promise)   \
+    {                                   \
+        struct subject subject;         \
+        open_memory(&subject);          \
+        promise(&subject);              \
+        close_subject(&subject);        \
+    }                                   \
+    Test(message_bus_rabbitmq, promise) \
+    {                                   \
+        struct subject subject;         \
+        open_rabbitmq(&subject);        \
+        promise(&subject);              \
+        close_subject(&subject);        \
+    }
+
+PROMISE(what_is_published_comes_as_it_was)
+PROMISE(attempts_travel_with_a_message)
+PROMISE(a_message_without_id_comes_with_none)
+PROMISE(large_bodies_come_whole)
+PROMISE(a_batch_larger_than_the_window_is_published_in_order)
+PROMISE(what_nobody_wants_goes_to_the_unrouted)
+PROMISE(what_nobody_can_take_is_returned)
+PROMISE(unacknowledged_messages_come_again)
+PROMISE(one_ack_leaves_the_others_unacknowledged)
+PROMISE(prefetch_bounds_what_is_in_hand)
+PROMISE(a_receive_takes_at_most_max)
+PROMISE(an_arena_that_is_full_loses_no_message)
+PROMISE(offered_messages_settle_in_order)
+PROMISE(a_message_rests_in_a_retry_queue_and_comes_back)
+PROMISE(dead_letters_have_a_queue_of_their_own)
+PROMISE(a_bus_without_a_queue_receives_nothing)
