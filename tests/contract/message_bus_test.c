@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../support/test_broker.h"
+#include "../support/test_vhost.h"
 #include "base/arena.h"
 #include "infrastructure/memory/message_bus_memory.h"
 #include "infrastructure/rabbitmq/connection.h"
@@ -31,7 +31,8 @@ struct subject {
     struct arena arena;
     struct topology topology;
     struct memory_broker *memory; // NULL: RabbitMQ
-    struct test_broker rabbitmq;
+    struct test_vhost vhost;
+    struct rabbitmq_settings settings; // of that virtual host
     struct message_bus_memory *memory_buses[4];
     struct message_bus_rabbitmq *rabbitmq_buses[4];
     size_t bus_count;
@@ -57,14 +58,17 @@ static void open_memory(struct subject *subject)
 static void open_rabbitmq(struct subject *subject)
 {
     open_subject(subject);
-    test_broker_open(&subject->rabbitmq, &subject->arena);
-    subject->rabbitmq.settings.window = WINDOW;
-    subject->rabbitmq.settings.prefetch = PREFETCH;
     struct rabbitmq_connection *connection;
     char cause[RABBITMQ_CAUSE_MAX] = "";
-    cr_assert_eq(
-        rabbitmq_connection_open(&subject->rabbitmq.settings, "declare", &connection, cause),
-        STATUS_OK, "%s", cause);
+    struct str fault;
+    test_vhost_make(&subject->vhost);
+    cr_assert_eq(rabbitmq_settings_read(str_from(subject->vhost.url), &subject->arena,
+                                        &subject->settings, &fault),
+                 STATUS_OK);
+    subject->settings.window = WINDOW;
+    subject->settings.prefetch = PREFETCH;
+    cr_assert_eq(rabbitmq_connection_open(&subject->settings, "declare", &connection, cause),
+                 STATUS_OK, "%s", cause);
     cr_assert_eq(topology_declare(connection, &subject->topology, cause), STATUS_OK, "%s", cause);
     rabbitmq_connection_close(connection);
 }
@@ -78,8 +82,7 @@ static struct message_bus *open_bus(struct subject *subject, const char *queue)
         cr_assert_not_null(subject->memory_buses[at]);
         return message_bus_memory_port(subject->memory_buses[at]);
     }
-    subject->rabbitmq_buses[at] =
-        message_bus_rabbitmq_new(&subject->rabbitmq.settings, str_from(queue));
+    subject->rabbitmq_buses[at] = message_bus_rabbitmq_new(&subject->settings, str_from(queue));
     cr_assert_not_null(subject->rabbitmq_buses[at]);
     return message_bus_rabbitmq_port(subject->rabbitmq_buses[at]);
 }
@@ -99,7 +102,7 @@ static void close_subject(struct subject *subject)
         close_bus(subject, i);
     }
     if (subject->memory == NULL) {
-        test_broker_close(&subject->rabbitmq);
+        test_vhost_drop(&subject->vhost);
     }
     memory_broker_free(subject->memory);
     arena_free(&subject->arena);

@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: Apache-2.0
+// The relay without I/O: it says what to do next, its driver does it and tells what came of it. The
+// tail of the log goes to the broker; the checkpoint moves only past what the broker has confirmed.
+#include "application/relay/relay.h"
+
+#include <stdlib.h>
+
+struct relay {
+    struct relay_settings settings;
+    uint32_t random;
+    struct lease lease;
+    bool stopping;
+    bool stopped;
+    bool crowded; // the bus took less than it was offered
+    int poll_ms;
+    int wait_ms;
+
+    struct log_cursor read_from;    // last row read
+    struct log_cursor confirmed;    // last row before which everything is confirmed
+    struct log_cursor checkpointed; // as stored
+    struct log_cursor sound;        // confirmed when the topology was last found whole
+
+    // The last read: rows to publish, and how far the log is done once each is confirmed, which is
+    // past the rows behind it that nobody may see.
+    const struct recorded_event *rows[RELAY_BATCH_MAX];
+    struct log_cursor ends[RELAY_BATCH_MAX];
+    size_t row_count;
+    size_t sent;
+
+    // A ring: ends of what was sent and has no outcome yet, oldest first.
+    struct log_cursor flight[RELAY_IN_FLIGHT_MAX];
+    size_t flight_first;
+    size_t flight_count;
+    size_t given_up; // outcomes that are still to come, of what was sent before a failure
+
+    int64_t acquire_at;
+    int64_t renew_at;
+    int64_t topology_at;
+    int64_t read_at;
+    int64_t checkpoint_at;
+    int64_t retry_at;
+    int64_t give_up_at; // when stopping
+};
+
+struct relay_settings relay_settings_default(void)
+{
+    return (struct relay_settings){
+        .batch = 512,
+        .poll_min_ms = 2,
+        .poll_max_ms = 50,
+        .checkpoint_ms = 50,
+        .renew_ms = 2000,
+        .acquire_ms = 1000,
+        .topology_ms = 5000,
+        .stop_ms = 5000,
+        .retry = {.first_ms = 100, .limit_ms = 5000},
+    };
+}
+
+static bool settings_are_sound(const struct relay_settings *settings)
+{
+    return settings->batch >= 1 && settings->batch <= RELAY_BATCH_MAX &&
+           settings->poll_min_ms >= 1 && settings->poll_max_ms >= settings->poll_min_ms &&
+           settings->checkpoint_ms >= 0 && settings->renew_ms >= 1 && settings->acquire_ms >= 1 &&
+           settings->topology_ms >= 1 && settings->stop_ms >= 0;
+}
+
+struct relay *relay_new(const struct relay_settings *settings, uint32_t random)
+{
+    struct relay *relay = settings_are_sound(settings) ? calloc(1, sizeof(*relay)) : NULL;
+    if (relay != NULL) {
+        relay->settings = *settings;
+        relay->random = random | 1; // xorshift never leaves 0
+        relay->poll_ms = settings->poll_min_ms;
+        relay->acquire_at = INT64_MIN;
+    }
+    return relay;
+}
+
+void relay_free(struct relay *relay)
+{
+    free(relay);
+}
+
+static uint32_t next_random(struct relay *relay)
+{
+    relay->random ^= relay->random << 13;
+    relay->random ^= relay->random >> 17;
+    relay->random ^= relay->random << 5;
+    return relay->random;
+}
+
+static bool comes_after(struct log_cursor left, struct log_cursor right)
+{
+    if (left.epoch != right.epoch) {
+        return left.epoch > right.epoch;
+    }
+    return left.tx != right.tx ? left.tx > right.tx : left.position > right.position;
+}
+
+// Nothing read or sent counts any more; publishing begins again after `from`.
+static void go_back(struct relay *relay, struct log_cursor from)
+{
+    relay->given_up += relay->flight_count;
+    relay->flight_count = 0;
+    relay->row_count = 0;
+    relay->sent = 0;
+    relay->crowded = false;
+    relay->confirmed = from;
+    relay->read_from = from;
+}
+
+static void retry_later(struct relay *relay, int64_t now_ms)
+{
+    relay->retry_at = now_ms + backoff_next_ms(&relay->settings.retry, next_random(relay));
+    relay->read_at = relay->retry_at;
+}
+
+// The broker failed us: from the last confirmed row again, after a look at the topology.
+static void mend(struct relay *relay, int64_t now_ms)
+{
+    go_back(relay, relay->confirmed);
+    retry_later(relay, now_ms);
+    relay->topology_at = relay->retry_at;
+}
+
+// The lease or the log failed us: lead anew, or let another.
+static void step_down(struct relay *relay, int64_t now_ms)
+{
+    go_back(relay, relay->confirmed);
+    relay->lease.held = false;
+    relay->acquire_at = now_ms + relay->settings.acquire_ms;
+    relay->stopped = relay->stopping;
+}
+
+static bool checkpoint_is_due(const struct relay *relay, int64_t now_ms)
+{
+    return comes_after(relay->confirmed, relay->checkpointed) &&
+           (now_ms >= relay->checkpoint_at || relay->stopping);
+}
+
+static enum relay_want wait_until(struct relay *relay, enum relay_want want, int64_t then_ms,
+                                  int64_t now_ms)
+{
+    int64_t wait = then_ms - now_ms;
+    relay->wait_ms = wait < 0 ? 0 : wait > INT32_MAX ? INT32_MAX : (int)wait;
+    return want;
+}
+
+static int64_t earlier(int64_t left, int64_t right)
+{
+    return left < right ? left : right;
+}
+
+static enum relay_want next_to_stop(struct relay *relay, int64_t now_ms)
+{
+    if (relay->flight_count > 0 && now_ms < relay->give_up_at) {
+        return wait_until(relay, RELAY_WANT_OUTCOMES, relay->give_up_at, now_ms);
+    }
+    return checkpoint_is_due(relay, now_ms) ? RELAY_WANT_CHECKPOINT : RELAY_WANT_RELEASE;
+}
+
+static bool has_room_to_read(const struct relay *relay)
+{
+    return relay->sent == relay->row_count &&
+           relay->flight_count + relay->settings.batch <= RELAY_IN_FLIGHT_MAX;
+}
+
+// Nothing to say to anyone: hears outcomes until something is due.
+static enum relay_want listen(struct relay *relay, int64_t now_ms)
+{
+    int64_t then = earlier(relay->renew_at, relay->topology_at);
+    if (relay->sent < relay->row_count) {
+        then = earlier(then, now_ms + relay->settings.poll_max_ms);
+        relay->crowded = false; // one wait, then it is offered again
+    } else if (has_room_to_read(relay)) {
+        then = earlier(then, relay->read_at);
+    }
+    if (comes_after(relay->confirmed, relay->checkpointed)) {
+        then = earlier(then, relay->checkpoint_at);
+    }
+    return wait_until(relay, RELAY_WANT_OUTCOMES, then, now_ms);
+}
+
+static enum relay_want next_as_leader(struct relay *relay, int64_t now_ms)
+{
+    if (now_ms >= relay->renew_at) {
+        return RELAY_WANT_RENEW;
+    }
+    if (relay->stopping) {
+        return next_to_stop(relay, now_ms);
+    }
+    if (now_ms >= relay->topology_at) {
+        return RELAY_WANT_TOPOLOGY;
+    }
+    if (checkpoint_is_due(relay, now_ms)) {
+        return RELAY_WANT_CHECKPOINT;
+    }
+    if (now_ms < relay->retry_at) {
+        return listen(relay, now_ms);
+    }
+    if (relay->sent < relay->row_count && !relay->crowded) {
+        return RELAY_WANT_SEND;
+    }
+    if (has_room_to_read(relay) && now_ms >= relay->read_at) {
+        return RELAY_WANT_ROWS;
+    }
+    return listen(relay, now_ms);
+}
+
+enum relay_want relay_next(struct relay *relay, int64_t now_ms)
+{
+    if (relay->stopped || (relay->stopping && !relay->lease.held)) {
+        return RELAY_WANT_NOTHING;
+    }
+    if (relay->lease.held) {
+        return next_as_leader(relay, now_ms);
+    }
+    return now_ms >= relay->acquire_at
+               ? RELAY_WANT_LEASE
+               : wait_until(relay, RELAY_WANT_REST, relay->acquire_at, now_ms);
+}
+
+int relay_wait_ms(const struct relay *relay)
+{
+    return relay->wait_ms;
+}
+
+void relay_take_lease(struct relay *relay, enum status status, const struct lease *lease,
+                      int64_t now_ms)
+{
+    if (status != STATUS_OK || !lease->held) {
+        relay->acquire_at = now_ms + relay->settings.acquire_ms;
+        return;
+    }
+    relay->lease = *lease;
+    relay->checkpointed = lease->checkpoint;
+    relay->sound = lease->checkpoint;
+    go_back(relay, lease->checkpoint);
+    relay->poll_ms = relay->settings.poll_min_ms;
+    relay->renew_at = now_ms + relay->settings.renew_ms;
+    relay->checkpoint_at = now_ms + relay->settings.checkpoint_ms;
+    relay->topology_at = now_ms;
+    relay->retry_at = now_ms;
+    relay->read_at = now_ms;
+}
+
+void relay_take_renewal(struct relay *relay, enum status status, int64_t now_ms)
+{
+    if (status != STATUS_OK) {
+        step_down(relay, now_ms);
+        return;
+    }
+    relay->renew_at = now_ms + relay->settings.renew_ms;
+}
+
+void relay_take_checkpoint(struct relay *relay, enum status status, int64_t now_ms)
+{
+    if (status != STATUS_OK) {
+        step_down(relay, now_ms);
+        return;
+    }
+    relay->checkpointed = relay->confirmed;
+    relay->checkpoint_at = now_ms + relay->settings.checkpoint_ms;
+}
+
+void relay_take_release(struct relay *relay)
+{
+    relay->lease.held = false;
+    relay->stopped = true;
+}
+
+void relay_take_topology(struct relay *relay, enum status status, bool mended, int64_t now_ms)
+{
+    if (status != STATUS_OK) {
+        mend(relay, now_ms);
+        return;
+    }
+    if (mended) {
+        go_back(relay, relay->sound);
+    }
+    relay->sound = relay->confirmed;
+    relay->topology_at = now_ms + relay->settings.topology_ms;
+}
+
+struct log_cursor relay_read_from(const struct relay *relay)
+{
+    return relay->read_from;
+}
+
+static bool is_published(const struct recorded_event *row)
+{
+    return row->kind != RECORD_EVENT || !str_eq(row->category, STR("saga"));
+}
+
+// The log is done up to here as soon as all before it is confirmed.
+static void skip_to(struct relay *relay, struct log_cursor at)
+{
+    if (relay->row_count > 0) {
+        relay->ends[relay->row_count - 1] = at;
+    } else if (relay->flight_count > 0) {
+        size_t last = (relay->flight_first + relay->flight_count - 1) % RELAY_IN_FLIGHT_MAX;
+        relay->flight[last] = at;
+    } else {
+        relay->confirmed = at;
+    }
+}
+
+static void take_row(struct relay *relay, const struct recorded_event *row)
+{
+    if (is_published(row)) {
+        relay->rows[relay->row_count] = row;
+        relay->ends[relay->row_count] = row->at;
+        relay->row_count++;
+    } else {
+        skip_to(relay, row->at);
+    }
+}
+
+void relay_take_rows(struct relay *relay, enum status status, const struct recorded_event *rows,
+                     size_t count, struct log_cursor next, int64_t now_ms)
+{
+    relay->row_count = 0;
+    relay->sent = 0;
+    if (status != STATUS_OK) {
+        step_down(relay, now_ms);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        take_row(relay, &rows[i]);
+    }
+    relay->read_from = next;
+    if (count == 0) {
+        int doubled = 2 * relay->poll_ms;
+        relay->poll_ms =
+            doubled < relay->settings.poll_max_ms ? doubled : relay->settings.poll_max_ms;
+    } else {
+        relay->poll_ms = relay->settings.poll_min_ms;
+    }
+    relay->read_at = count >= relay->settings.batch ? now_ms : now_ms + relay->poll_ms;
+}
+
+const struct recorded_event *const *relay_rows(const struct relay *relay, size_t *count)
+{
+    *count = relay->row_count;
+    return relay->rows;
+}
+
+size_t relay_sent(const struct relay *relay)
+{
+    return relay->sent;
+}
+
+void relay_take_sent(struct relay *relay, enum status status, size_t taken, int64_t now_ms)
+{
+    if (status != STATUS_OK) {
+        relay->flight_count = 0; // void with the connection: no outcome will come
+        relay->given_up = 0;
+        mend(relay, now_ms);
+        return;
+    }
+    for (size_t i = 0; i < taken; i++) {
+        size_t at = (relay->flight_first + relay->flight_count) % RELAY_IN_FLIGHT_MAX;
+        relay->flight[at] = relay->ends[relay->sent++];
+        relay->flight_count++;
+    }
+    relay->crowded = relay->sent < relay->row_count;
+}
+
+static void confirm_oldest(struct relay *relay)
+{
+    relay->confirmed = relay->flight[relay->flight_first];
+    relay->flight_first = (relay->flight_first + 1) % RELAY_IN_FLIGHT_MAX;
+    relay->flight_count--;
+    backoff_reset(&relay->settings.retry);
+}
+
+static void take_outcome(struct relay *relay, enum publish_outcome outcome, int64_t now_ms)
+{
+    if (relay->given_up > 0) {
+        relay->given_up--;
+        return;
+    }
+    if (relay->flight_count == 0) {
+        return; // nobody asked
+    }
+    if (outcome == PUBLISHED) {
+        confirm_oldest(relay);
+        return;
+    }
+    // Returned: the topology is broken. Refused: a queue is full or the broker ails.
+    relay->flight_count--;
+    relay->flight_first = (relay->flight_first + 1) % RELAY_IN_FLIGHT_MAX;
+    mend(relay, now_ms);
+}
+
+void relay_take_outcomes(struct relay *relay, enum status status,
+                         const enum publish_outcome *outcomes, size_t count, int64_t now_ms)
+{
+    if (status != STATUS_OK) {
+        relay->flight_count = 0;
+        relay->given_up = 0;
+        mend(relay, now_ms);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        take_outcome(relay, outcomes[i], now_ms);
+    }
+}
+
+struct log_cursor relay_confirmed(const struct relay *relay)
+{
+    return relay->confirmed;
+}
+
+void relay_stop(struct relay *relay, int64_t now_ms)
+{
+    if (!relay->stopping) {
+        relay->stopping = true;
+        relay->give_up_at = now_ms + relay->settings.stop_ms;
+        relay->row_count = relay->sent; // what is not sent yet is another's
+    }
+}
+
+bool relay_leads(const struct relay *relay)
+{
+    return relay->lease.held;
+}
+
+int64_t relay_fence(const struct relay *relay)
+{
+    return relay->lease.fence;
+}
+
+size_t relay_in_flight(const struct relay *relay)
+{
+    return relay->flight_count;
+}
