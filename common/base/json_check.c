@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "base/json_number.h"
+
 // What a byte inside a string is.
 enum byte_class { PLAIN, QUOTE, BACKSLASH, CONTROL, LEAD_2, LEAD_3, LEAD_4, STRAY };
 
@@ -36,11 +38,13 @@ struct name {
     bool escaped;
 };
 
+enum { SEEN_WORDS = 8 };
+
 // What is open around the place where we are.
 struct frame {
     bool is_object;
     uint16_t members;
-    uint64_t seen; // one bit a hash: a name whose bit is clear is new without a comparison
+    uint64_t seen[SEEN_WORDS]; // a bit a hash: a name whose bit is clear is new without comparing
 };
 
 enum { NAMES_MAX = JSON_DEPTH_MAX * JSON_MEMBERS_MAX };
@@ -185,95 +189,6 @@ static enum json_fault check_string(struct checker *checker, bool *escaped)
     }
 }
 
-static size_t skip_digits(struct checker *checker)
-{
-    const unsigned char *first = checker->at;
-    while (checker->at < checker->end && *checker->at >= '0' && *checker->at <= '9') {
-        checker->at++;
-    }
-    return (size_t)(checker->at - first);
-}
-
-static bool integer_fits(const unsigned char *digits, size_t len)
-{
-    uint64_t value = 0;
-    if (len > 16) {
-        return false;
-    }
-    for (size_t i = 0; i < len; i++) {
-        value = value * 10 + (digits[i] - '0');
-    }
-    return value <= (uint64_t)JSON_INTEGER_MAX;
-}
-
-// The exponent after 'e'; *value saturates, far outside what a double can hold.
-static bool read_exponent(struct checker *checker, int64_t *value)
-{
-    checker->at++;
-    bool negative = checker->at < checker->end && *checker->at == '-';
-    if (checker->at < checker->end && (*checker->at == '-' || *checker->at == '+')) {
-        checker->at++;
-    }
-    const unsigned char *digits = checker->at;
-    size_t len = skip_digits(checker);
-    int64_t sum = 0;
-    for (size_t i = 0; i < len; i++) {
-        sum = sum > 1000000000 ? sum : sum * 10 + (digits[i] - '0');
-    }
-    *value = negative ? -sum : sum;
-    return len > 0;
-}
-
-// The power of ten of the first digit that is not zero; very small when all are.
-static int64_t leading_power(const unsigned char *whole, size_t whole_len,
-                             const unsigned char *fraction, size_t fraction_len)
-{
-    if (whole[0] != '0') {
-        return (int64_t)whole_len - 1;
-    }
-    for (size_t i = 0; i < fraction_len; i++) {
-        if (fraction[i] != '0') {
-            return -(int64_t)i - 1;
-        }
-    }
-    return INT32_MIN * INT64_C(4);
-}
-
-static enum json_fault check_number(struct checker *checker)
-{
-    if (*checker->at == '-') {
-        checker->at++;
-    }
-    const unsigned char *whole = checker->at;
-    size_t whole_len = skip_digits(checker);
-    if (whole_len == 0 || (whole[0] == '0' && whole_len > 1)) {
-        return JSON_SYNTAX;
-    }
-    const unsigned char *fraction = checker->at;
-    size_t fraction_len = 0;
-    bool is_integer = true;
-    if (checker->at < checker->end && *checker->at == '.') {
-        is_integer = false;
-        fraction = ++checker->at;
-        fraction_len = skip_digits(checker);
-        if (fraction_len == 0) {
-            return JSON_SYNTAX;
-        }
-    }
-    int64_t exponent = 0;
-    if (checker->at < checker->end && (*checker->at | 0x20) == 'e') {
-        is_integer = false;
-        if (!read_exponent(checker, &exponent)) {
-            return JSON_SYNTAX;
-        }
-    }
-    if (is_integer) {
-        return integer_fits(whole, whole_len) ? JSON_OK : JSON_NUMBER_RANGE;
-    }
-    int64_t power = leading_power(whole, whole_len, fraction, fraction_len) + exponent;
-    return power < 308 ? JSON_OK : JSON_NUMBER_RANGE; // a double ends at 1.8e308
-}
-
 static enum json_fault check_literal(struct checker *checker)
 {
     static const struct str literals[] = {{"true", 4}, {"false", 5}, {"null", 4}};
@@ -393,14 +308,16 @@ static enum json_fault take_name(struct checker *checker, struct name name)
         return JSON_TOO_MANY_MEMBERS;
     }
     name.hash = hash_name(checker, &name);
-    uint64_t bit = UINT64_C(1) << ((name.hash ^ name.hash >> 16) & 63);
+    uint32_t mixed = name.hash ^ name.hash >> 16;
+    uint64_t *word = &frame->seen[mixed >> 6 & (SEEN_WORDS - 1)];
+    uint64_t bit = UINT64_C(1) << (mixed & 63);
     const struct name *first = checker->names + checker->name_count - frame->members;
-    for (size_t i = 0; (frame->seen & bit) != 0 && i < frame->members; i++) {
+    for (size_t i = 0; (*word & bit) != 0 && i < frame->members; i++) {
         if (names_equal(checker, &first[i], &name)) {
             return JSON_DUPLICATE_MEMBER;
         }
     }
-    frame->seen |= bit;
+    *word |= bit;
     frame->members++;
     checker->names[checker->name_count++] = name;
     return JSON_OK;
@@ -497,7 +414,7 @@ static enum json_fault check_value(struct checker *checker, bool *open)
         return check_string(checker, &escaped);
     case '-':
     case '0' ... '9':
-        return check_number(checker);
+        return json_check_number(&checker->at, checker->end);
     default:
         return check_literal(checker);
     }
