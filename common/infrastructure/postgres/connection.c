@@ -81,6 +81,11 @@ void postgres_free(struct postgres *postgres)
     free(postgres);
 }
 
+void postgres_set_reply_timeout(struct postgres *postgres, int ms)
+{
+    postgres->reply_timeout_ms = ms > 0 ? ms : REPLY_TIMEOUT_MS;
+}
+
 void postgres_close(struct postgres *postgres)
 {
     PQfinish(postgres->conn); // NULL is fine

@@ -26,6 +26,9 @@ struct postgres;
 struct postgres *postgres_new(const struct postgres_options *options);
 void postgres_free(struct postgres *postgres); // NULL is fine
 
+// How long a statement may take from now on; 0: 30000.
+void postgres_set_reply_timeout(struct postgres *postgres, int ms);
+
 enum postgres_use {
     POSTGRES_READS,  // lost on the way: nothing was done
     POSTGRES_WRITES, // lost on the way: the outcome is unknown
