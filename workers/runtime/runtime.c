@@ -53,23 +53,6 @@ static const struct setting runtime_items[] = {
 };
 const struct setting_group runtime_settings = SETTING_GROUP(runtime_items);
 
-static const struct setting postgres_items[] = {
-    {"COMANDA_POSTGRES", SETTING_SECRET, NULL, 1, 2000, NULL,
-     "Connection string of PostgreSQL, as libpq reads it"},
-};
-const struct setting_group postgres_settings = SETTING_GROUP(postgres_items);
-
-static const struct setting amqp_items[] = {
-    {"COMANDA_AMQP", SETTING_SECRET, NULL, 8, 2000, NULL,
-     "Address of RabbitMQ: amqp://user:password@host:port/vhost"},
-};
-const struct setting_group amqp_settings = SETTING_GROUP(amqp_items);
-
-static const struct setting redis_items[] = {
-    {"COMANDA_REDIS", SETTING_ADDRESS, NULL, 0, 0, NULL, "Address of Redis, host:port"},
-};
-const struct setting_group redis_settings = SETTING_GROUP(redis_items);
-
 static bool is_healthy(void *context, struct buffer *out)
 {
     struct runtime *runtime = context;

@@ -11,16 +11,11 @@
 
 #include "base/instant.h"
 #include "infrastructure/config/settings.h"
+#include "runtime/server_settings.h"
 
 // COMANDA_PROBE, COMANDA_PROBE_FILE, COMANDA_LOG_LEVEL, COMANDA_TENANT, COMANDA_DRAIN,
 // COMANDA_STALL
 extern const struct setting_group runtime_settings;
-// COMANDA_POSTGRES
-extern const struct setting_group postgres_settings;
-// COMANDA_AMQP
-extern const struct setting_group amqp_settings;
-// COMANDA_REDIS
-extern const struct setting_group redis_settings;
 
 enum { RUNTIME_CHECKS_MAX = 16, RUNTIME_LOOPS_MAX = 8 };
 

@@ -263,7 +263,7 @@ static void take_already_handled(struct handler_batch *batch, struct batch_group
 }
 
 // Halves what was appended until the bad message stands alone; then the others go on together.
-static void take_refused(struct handler_batch *batch, struct batch_group *group)
+static void take_refused(struct handler_batch *batch, struct batch_group *group, struct str cause)
 {
     size_t decided = group->decided_count;
     if (decided > 1) {
@@ -275,7 +275,7 @@ static void take_refused(struct handler_batch *batch, struct batch_group *group)
         struct batch_message *message = &batch->messages[group->messages[at]];
         if (message->phase == MESSAGE_DECIDED) {
             handler_batch_finish(batch, message, MESSAGE_TRANSIENT,
-                                 STR("the log refuses what it leads to"));
+                                 cause.len > 0 ? cause : STR("the log refuses what it leads to"));
         }
     }
     group->take_max = SIZE_MAX;
@@ -296,7 +296,7 @@ static void take_verdict(struct handler_batch *batch, struct batch_group *group,
         take_already_handled(batch, group, verdict->inbox_handled);
         return;
     case ITEM_REFUSED:
-        take_refused(batch, group);
+        take_refused(batch, group, verdict->cause);
         return;
     case APPEND_AGAIN:
     case DUPLICATE: // items without a key cannot be either

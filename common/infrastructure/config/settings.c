@@ -201,6 +201,18 @@ static enum status read_file(struct sources *sources)
                                                                  sources->path, STR_FMT(reason)));
 }
 
+static enum status check_groups(struct sources *sources, const struct settings *settings)
+{
+    for (size_t at = 0; at < SETTING_GROUPS_MAX; at++) {
+        const struct setting_group *group = &settings->table->groups[at];
+        struct str fault = STR("");
+        if (group->check != NULL && !group->check(settings, sources->arena, &fault)) {
+            return fail(sources, fault);
+        }
+    }
+    return STATUS_OK;
+}
+
 enum status settings_load(const struct setting_table *table, const char *path,
                           char *const *environment, struct arena *arena, struct settings **settings,
                           struct str *fault)
@@ -220,6 +232,7 @@ enum status settings_load(const struct setting_table *table, const char *path,
     for (size_t at = 0; at < loaded->count && status == STATUS_OK; at++) {
         status = load_one(sources, loaded->items[at], &loaded->values[at]);
     }
+    status = status == STATUS_OK ? check_groups(sources, loaded) : status;
     if (status == STATUS_OK) {
         *settings = loaded;
     }

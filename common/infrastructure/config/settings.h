@@ -41,12 +41,20 @@ struct setting {
     const char *help;    // a sentence
 };
 
+struct settings;
+
 struct setting_group {
     const struct setting *items;
     size_t count;
+    // Judges what no single type can, once all values are read: the form of a connection string,
+    // one value against another. False: *fault names the setting and says what is wrong. NULL:
+    // nothing.
+    bool (*check)(const struct settings *settings, struct arena *arena, struct str *fault);
 };
 
-#define SETTING_GROUP(array) ((struct setting_group){(array), sizeof(array) / sizeof((array)[0])})
+#define SETTING_GROUP(array) SETTING_GROUP_CHECKED(array, NULL)
+#define SETTING_GROUP_CHECKED(array, check) \
+    ((struct setting_group){(array), sizeof(array) / sizeof((array)[0]), (check)})
 
 // What a program is and takes.
 struct setting_table {
@@ -54,8 +62,6 @@ struct setting_table {
     const char *purpose; // a sentence for --help
     struct setting_group groups[SETTING_GROUPS_MAX];
 };
-
-struct settings;
 
 // Reads and checks. path: of the file, NULL for none. environment: as environ, NULL for none.
 // STATUS_INVALID: *fault says which setting, which value, and what is allowed; it lives in the

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a consumer's composition root puts together from the settings: the log, the bus, the
+// register of suspects, and the look whether they are there.
+#include "runtime/parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "infrastructure/postgres/connection.h"
+#include "infrastructure/postgres/event_store_postgres.h"
+#include "infrastructure/postgres/migrate.h"
+#include "infrastructure/postgres/suspect_register_postgres.h"
+#include "infrastructure/telemetry/log.h"
+
+enum { DETAIL_MAX = 200 };
+
+static void open_postgres(struct parts *parts, const struct settings *settings)
+{
+    const struct postgres_options options = {.conninfo =
+                                                 settings_text(settings, "COMANDA_POSTGRES"),
+                                             .application_name = settings_program(settings)};
+    parts->postgres = postgres_new(&options);
+    parts->store = parts->postgres == NULL ? NULL : event_store_postgres_new(parts->postgres);
+    parts->suspects =
+        parts->postgres == NULL ? NULL : suspect_register_postgres_new(parts->postgres);
+}
+
+void parts_make_or_exit(struct parts *parts, struct runtime *runtime, const char *queue)
+{
+    const struct settings *settings = runtime_settings_of(runtime);
+    *parts = (struct parts){.postgres = NULL};
+    arena_init(&parts->arena, 4096, 64 * 1024);
+    open_postgres(parts, settings);
+    parts->amqp = amqp_settings_read(settings, &parts->arena);
+    parts->amqp.prefetch = (int)settings_int(settings, "COMANDA_PREFETCH");
+    parts->bus = message_bus_rabbitmq_new(&parts->amqp, str_from(queue));
+    if (parts->store == NULL || parts->suspects == NULL || parts->bus == NULL) {
+        log_line(LOG_ERROR, "no memory for the connections");
+        exit(EXIT_FAILURE);
+    }
+    readiness_need(runtime, "postgres");
+    readiness_need(runtime, "schema");
+}
+
+void parts_free(struct parts *parts)
+{
+    message_bus_rabbitmq_free(parts->bus);
+    suspect_register_postgres_free(parts->suspects);
+    event_store_postgres_free(parts->store);
+    postgres_free(parts->postgres);
+    arena_free(&parts->arena);
+}
+
+static bool note_schema(struct runtime *runtime, int version)
+{
+    char detail[DETAIL_MAX];
+    bool fits = version == migrate_version();
+    if (fits) {
+        (void)snprintf(detail, sizeof(detail), "version %d", version);
+    } else {
+        (void)snprintf(
+            detail, sizeof(detail), "the schema is version %d, this program was built for %d: %s",
+            version, migrate_version(),
+            version < migrate_version() ? "run comandactl migrate" : "start a newer program");
+    }
+    readiness_set(runtime, "schema", fits, detail);
+    return fits;
+}
+
+bool parts_check_postgres(struct runtime *runtime, struct postgres *postgres)
+{
+    int version = 0;
+    enum status status = migrate_read_version(postgres, &version);
+    if (status != STATUS_OK) {
+        const char *words = postgres_error(postgres);
+        readiness_set(runtime, "postgres", false, words[0] != '\0' ? words : status_text(status));
+        return false;
+    }
+    readiness_set(runtime, "postgres", true, "connected");
+    return note_schema(runtime, version);
+}
+
+bool parts_ready(struct runtime *runtime, void *parts)
+{
+    return parts_check_postgres(runtime, ((struct parts *)parts)->postgres);
+}
+
+static const char *bus_cause(void *bus)
+{
+    return message_bus_rabbitmq_health(bus).cause;
+}
+
+struct consumer parts_consumer(struct parts *parts, const char *queue)
+{
+    return (struct consumer){.queue = queue,
+                             .bus = message_bus_rabbitmq_port(parts->bus),
+                             .store = parts->store,
+                             .suspects = parts->suspects,
+                             .ready = parts_ready,
+                             .dependencies = parts,
+                             .bus_cause = bus_cause,
+                             .bus_context = parts->bus};
+}

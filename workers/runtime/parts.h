@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a consumer's composition root puts together from the settings: the log, the bus, the
+// register of suspects, and the look whether they are there.
+#pragma once
+
+#include <stdbool.h>
+
+#include "application/ports/event_store.h"
+#include "application/ports/message_bus.h"
+#include "application/ports/suspect_register.h"
+#include "infrastructure/rabbitmq/message_bus_rabbitmq.h"
+#include "runtime/consumer.h"
+#include "runtime/runtime.h"
+
+// For one loop, one thread. Nothing is connected before it is used.
+struct parts {
+    struct postgres *postgres;
+    struct event_store *store;
+    struct suspect_register *suspects;
+    struct message_bus_rabbitmq *bus;
+    struct rabbitmq_settings amqp;
+    struct arena arena; // of the settings' texts
+};
+
+// queue: the one that the bus receives, "" for none. Needs the settings runtime, postgres, amqp and
+// consumer. Exits 1 when there is no memory. parts must not move afterwards.
+void parts_make_or_exit(struct parts *parts, struct runtime *runtime, const char *queue);
+void parts_free(struct parts *parts);
+
+// As consumer.ready: is PostgreSQL there, with the schema that this program was built for?
+bool parts_ready(struct runtime *runtime, void *parts);
+
+// A consumer of these parts; handler and effects are the caller's to set.
+struct consumer parts_consumer(struct parts *parts, const char *queue);
+
+// Asks postgres and sets the readiness of "postgres" and "schema"; for roots without parts.
+bool parts_check_postgres(struct runtime *runtime, struct postgres *postgres);

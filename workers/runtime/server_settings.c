@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the servers are: the settings that daemons share.
+#include "runtime/server_settings.h"
+
+#include <libpq-fe.h>
+#include <stdlib.h>
+
+// libpq's words may quote the string, password and all: only the place of the fault is kept.
+static bool check_postgres(const struct settings *settings, struct arena *arena, struct str *fault)
+{
+    (void)arena;
+    char *words = NULL;
+    PQconninfoOption *options =
+        PQconninfoParse(settings_text(settings, "COMANDA_POSTGRES"), &words);
+    bool right = options != NULL;
+    PQconninfoFree(options);
+    PQfreemem(words);
+    if (!right) {
+        *fault = STR("COMANDA_POSTGRES=(hidden): no connection string of libpq; write "
+                     "\"host=… port=… dbname=… user=… password=…\" or postgresql://…");
+    }
+    return right;
+}
+
+static bool check_amqp(const struct settings *settings, struct arena *arena, struct str *fault)
+{
+    struct rabbitmq_settings read;
+    struct str cause = STR("");
+    struct str url = str_from(settings_text(settings, "COMANDA_AMQP"));
+    if (rabbitmq_settings_read(url, arena, &read, &cause) != STATUS_OK) {
+        *fault = arena_printf(arena,
+                              "COMANDA_AMQP=(hidden): %.*s; write "
+                              "amqp://user:password@host:port/vhost",
+                              STR_FMT(cause));
+        return false;
+    }
+    return true;
+}
+
+static const struct setting postgres_items[] = {
+    {"COMANDA_POSTGRES", SETTING_SECRET, NULL, 1, 2000, NULL,
+     "Connection string of PostgreSQL, as libpq reads it"},
+};
+const struct setting_group postgres_settings =
+    SETTING_GROUP_CHECKED(postgres_items, check_postgres);
+
+static const struct setting amqp_items[] = {
+    {"COMANDA_AMQP", SETTING_SECRET, NULL, 1, 2000, NULL,
+     "Address of RabbitMQ: amqp://user:password@host:port/vhost"},
+};
+const struct setting_group amqp_settings = SETTING_GROUP_CHECKED(amqp_items, check_amqp);
+
+static const struct setting redis_items[] = {
+    {"COMANDA_REDIS", SETTING_ADDRESS, NULL, 0, 0, NULL, "Address of Redis, host:port"},
+};
+const struct setting_group redis_settings = SETTING_GROUP(redis_items);
+
+struct rabbitmq_settings amqp_settings_read(const struct settings *settings, struct arena *arena)
+{
+    struct rabbitmq_settings read;
+    struct str cause;
+    struct str url = str_from(settings_text(settings, "COMANDA_AMQP"));
+    if (rabbitmq_settings_read(url, arena, &read, &cause) != STATUS_OK) {
+        abort(); // checked when the settings were loaded
+    }
+    read.name = settings_program(settings);
+    return read;
+}
