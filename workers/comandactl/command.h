@@ -52,6 +52,8 @@ struct ctl_noun {
 // One file a noun defines each; main.c lists them.
 extern const struct ctl_noun ctl_migrate;
 extern const struct ctl_noun ctl_token;
+extern const struct ctl_noun ctl_product;
+extern const struct ctl_noun ctl_stock;
 
 // The line as it was read.
 struct ctl {

@@ -19,6 +19,8 @@ enum {
 static const struct ctl_noun *const nouns[] = {
     &ctl_migrate,
     &ctl_token,
+    &ctl_product,
+    &ctl_stock,
 };
 
 static const struct ctl_option common_options[] = {

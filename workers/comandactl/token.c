@@ -34,7 +34,7 @@ static bool read_duration(const char *text, int64_t *seconds)
     return true;
 }
 
-// The key's bytes as they lie in the file, as the edge reads them.
+// The key's bytes as the edge reads them: all of the file but a last newline.
 static enum ctl_exit read_key(struct ctl *ctl, struct str *key)
 {
     const char *path = ctl_setting(ctl, "--key-file", "COMANDA_JWT_KEY_FILE", NULL);
@@ -46,9 +46,12 @@ static enum ctl_exit read_key(struct ctl *ctl, struct str *key)
         return ctl_fail(ctl, CTL_INTERNAL, "key file %s cannot be opened: %s", path,
                         strerror(errno));
     }
-    char *bytes = arena_alloc(ctl->arena, JWT_KEY_BYTES_MAX + 1);
-    size_t len = bytes == NULL ? 0 : fread(bytes, 1, JWT_KEY_BYTES_MAX + 1, file);
+    char *bytes = arena_alloc(ctl->arena, JWT_KEY_BYTES_MAX + 2);
+    size_t len = bytes == NULL ? 0 : fread(bytes, 1, JWT_KEY_BYTES_MAX + 2, file);
     (void)fclose(file);
+    if (len > 0 && bytes[len - 1] == '\n') {
+        len--;
+    }
     if (len < JWT_KEY_BYTES_MIN || len > JWT_KEY_BYTES_MAX) {
         return ctl_fail(ctl, CTL_REFUSED, "key file %s must hold %d to %d bytes", path,
                         JWT_KEY_BYTES_MIN, JWT_KEY_BYTES_MAX);
