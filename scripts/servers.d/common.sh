@@ -161,17 +161,20 @@ port_of()
 choose_ports()
 {
     local name port
-    for name in "$@"; do
-        port=$(port_of "$name")
-        if [ -n "$port" ] && "$HERE/free_ports" --test "$port"; then
-            continue
-        fi
-        port=$("$HERE/free_ports" 1)
-        {
-            grep -v "^$name=" "$D/ports" 2>/dev/null || true
-            echo "$name=$port"
-        } | write_private "$D/ports"
-    done
+    (
+        flock 9 # servers of one folder may be started one by one at the same time
+        for name in "$@"; do
+            port=$(port_of "$name")
+            if [ -n "$port" ] && "$HERE/free_ports" --test "$port"; then
+                continue
+            fi
+            port=$("$HERE/free_ports" 1)
+            {
+                grep -v "^$name=" "$D/ports" 2>/dev/null || true
+                echo "$name=$port"
+            } | write_private "$D/ports"
+        done
+    ) 9>"$D/run/ports.lock"
 }
 
 # Prints the secret of that name, made at its first use.
