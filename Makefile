@@ -158,10 +158,10 @@ $(CHECKS):
 	@$(CHECK) $@
 
 demo: all ## run it all on this machine: servers, edge, workers, and a walk-through (DETACH=1, RATE=off)
-	scripts/demo start
+	@scripts/demo run --build $(BUILD)
 
 stop: ## stop what make demo started
-	scripts/demo stop
+	@scripts/demo stop
 
 format: ## put every C file into the one look
 	clang-format -i $$(find common ngx_module workers tests -name '*.c' -o -name '*.h')

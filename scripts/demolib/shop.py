@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shipped shop on one machine: which processes it has, with which settings."""
+import json
+import os
+import pathlib
+import subprocess
+import urllib.parse
+
+from . import home as homes
+from .home import SCRIPTS, assignments, read_assignments
+
+DATABASE = "comanda"
+SERVERS = ("postgres", "rabbitmq", "redis")
+# name: its role in the database
+DAEMONS = ("relay", "saga", "payment", "inventory", "shipping", "projector")
+ROLES = ("edge", *DAEMONS, "readonly", "operator")
+PRODUCTS = 100
+STOCK = 1_000_000
+TOKEN_TTL = "24h"
+TOKENS = {
+    "COMANDA_TOKEN": ("ana", "orders:write orders:read"),
+    "COMANDA_TOKEN_2": ("bruno", "orders:write orders:read"),
+    "COMANDA_ADMIN_TOKEN": ("admin", "orders:read orders:read:any"),
+}
+
+
+class Shop:
+    """One installation in a home: installed programs, servers' addresses, settings."""
+
+    def __init__(self, home, rate=True):
+        self.home = home
+        self.rate = rate
+        self.dist = home.path / "dist"
+
+    # Servers and what lies in them.
+
+    def start_servers(self, names=SERVERS):
+        subprocess.run([SCRIPTS / "servers", "start", self.home.link, "--env", "servers.env",
+                        "--only", ",".join(names)], check=True)
+
+    def server(self, name):
+        return read_assignments(self.home.path / "servers.env")[name]
+
+    def install(self, build):
+        subprocess.run([SCRIPTS / "install", build, self.dist], check=True)
+
+    def conninfo(self, role):
+        """Keywords and values; a role without its prefix, or the owner of the database."""
+        if role == "owner":
+            return self.server("COMANDA_TEST_POSTGRES").replace("dbname=postgres",
+                                                                f"dbname={DATABASE}")
+        return (f"host=127.0.0.1 port={self.server('COMANDA_TEST_POSTGRES_PORT')} "
+                f"dbname={DATABASE} user=comanda_{role} password={self.home.secret(role)}")
+
+    def database_url(self, role):
+        return (f"postgresql://comanda_{role}:{self.home.secret(role)}@127.0.0.1:"
+                f"{self.server('COMANDA_TEST_POSTGRES_PORT')}/{DATABASE}")
+
+    def sql(self, conninfo, script):
+        return subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d",
+                               conninfo], input=script, check=True, capture_output=True,
+                              text=True).stdout.strip()
+
+    def ctl(self, *arguments, role="operator"):
+        environment = dict(os.environ, COMANDA_POSTGRES=self.conninfo(role),
+                           COMANDA_AMQP=self.server("COMANDA_TEST_AMQP"),
+                           COMANDA_REDIS=self.server("COMANDA_TEST_REDIS"),
+                           COMANDA_JWT_KEY_FILE=str(self.home.secret_path("jwt.key")))
+        return subprocess.run([self.dist / "bin" / "comandactl", *arguments], env=environment,
+                              check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+    def migrate(self):
+        server = self.server("COMANDA_TEST_POSTGRES")
+        if not self.sql(server, f"select 1 from pg_database where datname = '{DATABASE}'"):
+            self.sql(server, f"create database {DATABASE}")
+        self.ctl("migrate", role="owner")
+        self.sql(self.conninfo("owner"), "".join(
+            f"alter role comanda_{role} password '{self.home.secret(role)}';\n" for role in ROLES))
+
+    def load(self):
+        """Products and stock. The same file again counts once."""
+        products = [f"SKU-{number}" for number in range(1, PRODUCTS + 1)]
+        lines = [{"sku": sku, "name": f"Product {sku.removeprefix('SKU-')}",
+                  "price": {"amount": 1000 + 10 * number, "currency": "BRL"}}
+                 for number, sku in enumerate([*products, "SKU-SHORT"])]
+        stock = [{"sku": sku, "quantity": STOCK} for sku in products]
+        for noun, rows in (("product", lines), ("stock", stock)):
+            path = self.home.write(f"work/{noun}s.ndjson",
+                                   "".join(json.dumps(row) + "\n" for row in rows))
+            self.ctl(noun, "load", str(path))
+
+    def mint(self, subject, scope):
+        return self.ctl("token", "mint", "--subject", subject, "--scope", scope,
+                        "--ttl", TOKEN_TTL)
+
+    # Processes.
+
+    def choose_ports(self):
+        for name in ("edge", *(f"probe_{daemon}" for daemon in DAEMONS)):
+            self.home.choose_port(name)
+
+    def url(self):
+        return f"http://127.0.0.1:{self.home.ports()['edge']}"
+
+    def probe(self, daemon):
+        return f"127.0.0.1:{self.home.ports()[f'probe_{daemon}']}"
+
+    def daemon_environment(self, daemon):
+        """Settings by environment; what the caller has set there wins, but for the addresses."""
+        environment = {name: value for name, value in os.environ.items()
+                       if not name.startswith("COMANDA_TEST_")}
+        environment.update(
+            COMANDA_POSTGRES=self.conninfo(daemon),
+            COMANDA_AMQP=self.server("COMANDA_TEST_AMQP"),
+            COMANDA_REDIS=self.server("COMANDA_TEST_REDIS"),
+            COMANDA_PROBE=self.probe(daemon),
+        )
+        environment.setdefault("COMANDA_SAGAS", str(self.conf("sagas")))
+        return environment
+
+    def daemon_command(self, daemon):
+        return [self.dist / "bin" / f"comanda-{daemon}"]
+
+    def conf(self, name):
+        return self.dist / "share" / "comanda" / "conf" / name
+
+    def nginx_command(self):
+        folder = self.home.path / "nginx"
+        return [nginx_program(), "-p", folder, "-c", folder / "nginx.conf", "-e",
+                self.home.path / "logs" / "nginx.log", "-g", "daemon off;"]
+
+    def write_nginx(self):
+        """nginx.conf and the file of addresses; everything else comes from conf/nginx."""
+        folder = self.home.path / "nginx"
+        self.home.write("nginx/comanda_servers.conf", "\n".join([
+            f'comanda_postgres main "{self.conninfo("edge")}";',
+            f'comanda_redis hot {self.server("COMANDA_TEST_REDIS")};',
+        ]) + "\n")
+        limits = self.conf("nginx/comanda_limits.conf")
+        self.home.write("nginx/nginx.conf", NGINX_CONF.format(
+            module=self.dist / "lib" / "comanda" / "ngx_http_comanda_module.so",
+            folder=folder,
+            conf=self.conf("nginx"),
+            port=self.home.ports()["edge"],
+            key=self.home.secret_path("jwt.key"),
+            limits=f"include {limits};" if self.rate and limits.exists() else "",
+        ))
+
+    # What a client needs.
+
+    def metrics_addresses(self):
+        return [f"{self.url()}/metrics",
+                *(f"http://{self.probe(daemon)}/metrics" for daemon in DAEMONS)]
+
+    def write_env(self):
+        values = {"COMANDA_URL": self.url()}
+        for name, (subject, scope) in TOKENS.items():
+            values[name] = self.mint(subject, scope)
+        redis = self.server("COMANDA_TEST_REDIS")
+        values.update(
+            DATABASE_URL=self.database_url("readonly"),
+            AMQP_URL=self.server("COMANDA_TEST_AMQP"),
+            REDIS_URL=f"redis://{redis}/0",
+            COMANDA_METRICS=" ".join(self.metrics_addresses()),
+            # For comandactl.
+            COMANDACTL=self.dist / "bin" / "comandactl",
+            COMANDA_POSTGRES=self.conninfo("operator"),
+            COMANDA_AMQP=self.server("COMANDA_TEST_AMQP"),
+            COMANDA_REDIS=redis,
+            COMANDA_JWT_KEY_FILE=self.home.secret_path("jwt.key"),
+        )
+        self.home.write("env", assignments(values))
+
+
+NGINX_CONF = """\
+load_module {module};
+worker_processes 1;
+pid {folder}/nginx.pid;
+events {{
+    worker_connections 1024;
+}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    include {folder}/comanda_servers.conf;
+    include {conf}/comanda_http.conf;
+    server {{
+        listen 127.0.0.1:{port};
+        include {conf}/comanda_shop.conf;
+        {limits}
+    }}
+}}
+"""
+
+
+def nginx_program():
+    """An ordinary user's PATH lacks /usr/sbin."""
+    for folder in (*os.environ.get("PATH", "").split(":"), "/usr/sbin", "/usr/local/sbin"):
+        program = pathlib.Path(folder) / "nginx"
+        if folder and os.access(program, os.X_OK):
+            return program
+    raise FileNotFoundError("nginx is not installed; run ./configure.sh")
+
+
+def management_url(shop):
+    """The broker's management API, without the password."""
+    parts = urllib.parse.urlsplit(shop.server("COMANDA_TEST_AMQP_HTTP"))
+    return f"http://{parts.hostname}:{parts.port}"
+
+
+def shop_in(link, **options):
+    return Shop(homes.Home(link), **options)
