@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// One suite for every event store: what reading promises, in memory and on PostgreSQL.
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "../support/log_subject.h"
+#include "../support/test_database.h"
+#include "application/ports/event_store.h"
+
+ReportHook(PRE_ALL)(struct criterion_test_set *set)
+{
+    (void)set;
+    test_database_make();
+}
+
+ReportHook(POST_ALL)(struct criterion_global_stats *stats)
+{
+    (void)stats;
+    test_database_drop();
+}
+
+static struct uuid a_stream_of(struct log_subject *subject, int32_t length)
+{
+    struct uuid stream = new_id();
+    for (int32_t version = 0; version < length; version++) {
+        cr_assert_eq(append_one(subject, an_event(subject, stream, version)).outcome, APPENDED);
+    }
+    return stream;
+}
+
+static void read_some(struct log_subject *subject, const struct stream_query *queries, size_t count,
+                      size_t limit, struct stream_rows *streams)
+{
+    cr_assert_eq(event_store_read(subject->store, queries, count, limit, &subject->arena, streams),
+                 STATUS_OK);
+}
+
+BOTH_STORES(read, given_several_streams_when_read_then_each_answers_its_query)
+{
+    struct uuid absent = new_id(), two = a_stream_of(subject, 2), one = a_stream_of(subject, 1);
+    struct stream_query queries[] = {
+        {.stream = two}, {.stream = absent}, {.stream = one}, {.stream = two, .after_version = 1}};
+    struct stream_rows rows[4];
+    read_some(subject, queries, 4, 100, rows);
+    cr_assert_eq(rows[0].count, 2);
+    cr_assert_eq(rows[1].count, 0);
+    cr_assert_not(rows[1].more);
+    cr_assert_eq(rows[2].count, 1);
+    cr_assert_eq(rows[3].count, 1);
+    cr_assert_eq(rows[3].rows[0].version, 2);
+    cr_assert(uuid_eq(rows[2].rows[0].stream, one));
+}
+
+BOTH_STORES(read, given_a_limit_when_it_cuts_a_stream_short_then_more_is_told)
+{
+    struct uuid stream = a_stream_of(subject, 5), other = a_stream_of(subject, 2);
+    struct stream_query queries[] = {{.stream = stream}, {.stream = other}};
+    struct stream_rows rows[2];
+    read_some(subject, queries, 2, 3, rows);
+    cr_assert_eq(rows[0].count, 3);
+    cr_assert(rows[0].more);
+    cr_assert_eq(rows[0].rows[2].version, 3);
+    cr_assert_eq(rows[1].count, 2);
+    cr_assert_not(rows[1].more);
+    queries[0].after_version = 3;
+    read_some(subject, queries, 1, 2, rows);
+    cr_assert_eq(rows[0].count, 2); // exactly the limit, and nothing after it
+    cr_assert_not(rows[0].more);
+}
+
+static void save(struct log_subject *subject, struct uuid stream, int32_t version,
+                 int16_t state_version, struct str state)
+{
+    struct snapshot snapshot = {stream, version, state_version, state};
+    cr_assert_eq(event_store_save_snapshots(subject->store, &snapshot, 1), STATUS_OK);
+}
+
+BOTH_STORES(snapshot, given_a_snapshot_when_read_then_rows_begin_after_it)
+{
+    struct uuid stream = a_stream_of(subject, 4);
+    save(subject, stream, 3, 7, STR("{ \"n\" : 3 }"));
+    struct stream_rows rows;
+    read_some(subject, &(struct stream_query){.stream = stream, .snapshot_version = 7}, 1, 100,
+              &rows);
+    cr_assert_eq(rows.snapshot_at, 3);
+    cr_assert(str_eq(rows.snapshot, STR("{ \"n\" : 3 }")));
+    cr_assert_eq(rows.count, 1);
+    cr_assert_eq(rows.rows[0].version, 4);
+}
+
+BOTH_STORES(snapshot, given_a_snapshot_that_does_not_fit_when_read_then_it_is_left_out)
+{
+    struct uuid stream = a_stream_of(subject, 4);
+    save(subject, stream, 3, 7, STR("{\"n\":3}"));
+    struct stream_query queries[] = {
+        {.stream = stream},                                             // not asked for
+        {.stream = stream, .snapshot_version = 8},                      // another encoding
+        {.stream = stream, .snapshot_version = 7, .after_version = 3}}; // not newer
+    struct stream_rows rows[3];
+    read_some(subject, queries, 3, 100, rows);
+    cr_assert_eq(rows[0].snapshot_at, 0);
+    cr_assert_eq(rows[0].count, 4);
+    cr_assert_eq(rows[1].snapshot_at, 0);
+    cr_assert_eq(rows[1].count, 4);
+    cr_assert_eq(rows[2].snapshot_at, 0);
+    cr_assert_eq(rows[2].count, 1);
+}
+
+BOTH_STORES(snapshot, given_several_snapshots_of_a_stream_then_the_newest_stays)
+{
+    struct uuid stream = a_stream_of(subject, 4);
+    struct snapshot snapshots[] = {{stream, 2, 7, STR("{\"n\":2}")},
+                                   {stream, 3, 7, STR("{\"n\":3}")},
+                                   {stream, 1, 7, STR("{\"n\":1}")}};
+    cr_assert_eq(event_store_save_snapshots(subject->store, snapshots, 3), STATUS_OK);
+    save(subject, stream, 2, 7, STR("{\"late\":2}"));
+    struct stream_rows rows;
+    struct stream_query query = {.stream = stream, .snapshot_version = 7};
+    read_some(subject, &query, 1, 100, &rows);
+    cr_assert_eq(rows.snapshot_at, 3);
+    cr_assert(str_eq(rows.snapshot, STR("{\"n\":3}")));
+    save(subject, stream, 3, 8, STR("{\"new\":3}")); // the same version in a new encoding
+    query.snapshot_version = 8;
+    read_some(subject, &query, 1, 100, &rows);
+    cr_assert(str_eq(rows.snapshot, STR("{\"new\":3}")));
+}
+
+BOTH_STORES(tail, given_rows_when_followed_in_small_steps_then_each_comes_once_in_order)
+{
+    enum { STREAMS = 3, LENGTH = 4, ROWS = STREAMS * LENGTH };
+    struct log_cursor at = log_end(subject);
+    struct uuid streams[STREAMS] = {new_id(), new_id(), new_id()};
+    for (int32_t version = 0; version < LENGTH; version++) {
+        struct log_item *items[STREAMS];
+        struct append_verdict verdicts[STREAMS];
+        for (size_t i = 0; i < STREAMS; i++) {
+            items[i] = an_event(subject, streams[i], version);
+        }
+        append_all(subject, items, STREAMS, verdicts);
+    }
+    struct recorded_event rows[ROWS + 1];
+    cr_assert_eq(follow_tail(subject, &at, 2, rows, ROWS + 1), ROWS);
+    int32_t seen[STREAMS] = {0};
+    for (size_t i = 0; i < ROWS; i++) {
+        for (size_t j = 0; j < STREAMS; j++) {
+            if (uuid_eq(rows[i].stream, streams[j])) {
+                cr_assert_eq(rows[i].version, ++seen[j]);
+            }
+        }
+    }
+    cr_assert_eq(seen[0] + seen[1] + seen[2], ROWS);
+}
+
+BOTH_STORES(tail, given_nothing_new_when_read_then_the_cursor_stays)
+{
+    struct log_cursor at = {.epoch = INT32_MAX, .tx = 5, .position = 7};
+    struct recorded_event *rows = NULL;
+    size_t count = 1;
+    struct log_cursor next = {0};
+    cr_assert_eq(
+        event_store_read_tail(subject->store, at, 10, &subject->arena, &rows, &count, &next),
+        STATUS_OK);
+    cr_assert_eq(count, 0);
+    cr_assert_eq(next.epoch, at.epoch);
+    cr_assert_eq(next.tx, at.tx);
+    cr_assert_eq(next.position, at.position);
+}
