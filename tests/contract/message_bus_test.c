@@ -69,7 +69,9 @@ static void open_rabbitmq(struct subject *subject)
     subject->settings.prefetch = PREFETCH;
     cr_assert_eq(rabbitmq_connection_open(&subject->settings, "declare", &connection, cause),
                  STATUS_OK, "%s", cause);
-    cr_assert_eq(topology_declare(connection, &subject->topology, cause), STATUS_OK, "%s", cause);
+    struct topology_report report;
+    cr_assert_eq(topology_declare(connection, &subject->topology, &report), STATUS_OK, "%s",
+                 report.cause);
     rabbitmq_connection_close(connection);
 }
 

@@ -14,6 +14,7 @@ struct relay {
     bool crowded; // the bus took less than it was offered
     int poll_ms;
     int wait_ms;
+    size_t read_limit;
 
     struct log_cursor read_from;    // last row read
     struct log_cursor confirmed;    // last row before which everything is confirmed
@@ -72,6 +73,7 @@ struct relay *relay_new(const struct relay_settings *settings, uint32_t random)
         relay->settings = *settings;
         relay->random = random | 1; // xorshift never leaves 0
         relay->poll_ms = settings->poll_min_ms;
+        relay->read_limit = settings->batch;
         relay->acquire_at = INT64_MIN;
     }
     return relay;
@@ -288,6 +290,11 @@ struct log_cursor relay_read_from(const struct relay *relay)
     return relay->read_from;
 }
 
+size_t relay_read_limit(const struct relay *relay)
+{
+    return relay->read_limit;
+}
+
 static bool is_published(const struct recorded_event *row)
 {
     return row->kind != RECORD_EVENT || !str_eq(row->category, STR("saga"));
@@ -317,11 +324,40 @@ static void take_row(struct relay *relay, const struct recorded_event *row)
     }
 }
 
+static void set_next_read(struct relay *relay, size_t count, int64_t now_ms)
+{
+    int doubled = 2 * relay->poll_ms;
+    int longest = relay->settings.poll_max_ms;
+    bool more_waits = count >= relay->read_limit;
+    relay->poll_ms = count > 0           ? relay->settings.poll_min_ms
+                     : doubled < longest ? doubled
+                                         : longest;
+    relay->read_at = more_waits ? now_ms : now_ms + relay->poll_ms;
+}
+
+static void set_next_limit(struct relay *relay)
+{
+    size_t doubled = 2 * relay->read_limit;
+    relay->read_limit = doubled < relay->settings.batch ? doubled : relay->settings.batch;
+}
+
+void relay_take_no_memory(struct relay *relay, int64_t now_ms)
+{
+    bool single = relay->read_limit == 1;
+    relay->read_limit = single ? 1 : relay->read_limit / 2;
+    go_back(relay, relay->confirmed);
+    relay->read_at = single ? now_ms + relay->settings.poll_max_ms : now_ms;
+}
+
 void relay_take_rows(struct relay *relay, enum status status, const struct recorded_event *rows,
                      size_t count, struct log_cursor next, int64_t now_ms)
 {
     relay->row_count = 0;
     relay->sent = 0;
+    if (status == STATUS_NO_MEMORY) {
+        relay_take_no_memory(relay, now_ms);
+        return;
+    }
     if (status != STATUS_OK) {
         step_down(relay, now_ms);
         return;
@@ -330,14 +366,8 @@ void relay_take_rows(struct relay *relay, enum status status, const struct recor
         take_row(relay, &rows[i]);
     }
     relay->read_from = next;
-    if (count == 0) {
-        int doubled = 2 * relay->poll_ms;
-        relay->poll_ms =
-            doubled < relay->settings.poll_max_ms ? doubled : relay->settings.poll_max_ms;
-    } else {
-        relay->poll_ms = relay->settings.poll_min_ms;
-    }
-    relay->read_at = count >= relay->settings.batch ? now_ms : now_ms + relay->poll_ms;
+    set_next_read(relay, count, now_ms);
+    set_next_limit(relay);
 }
 
 const struct recorded_event *const *relay_rows(const struct relay *relay, size_t *count)

@@ -26,7 +26,7 @@ enum relay_want {
     RELAY_WANT_LEASE,      // acquire the lease → relay_take_lease
     RELAY_WANT_RENEW,      // renew it → relay_take_renewal
     RELAY_WANT_TOPOLOGY,   // see that exchanges and queues are there → relay_take_topology
-    RELAY_WANT_ROWS,       // read_tail(relay_read_from, batch) → relay_take_rows
+    RELAY_WANT_ROWS,       // read_tail(relay_read_from, relay_read_limit) → relay_take_rows
     RELAY_WANT_SEND,       // offer relay_unsent → relay_take_sent
     RELAY_WANT_OUTCOMES,   // settle, waiting relay_wait_ms → relay_take_outcomes
     RELAY_WANT_CHECKPOINT, // checkpoint(relay_confirmed) → relay_take_checkpoint
@@ -74,11 +74,17 @@ void relay_take_release(struct relay *relay);
 // may have gone nowhere: it is sent again.
 void relay_take_topology(struct relay *relay, enum status status, bool mended, int64_t now_ms);
 
+// What to read, and how many rows: fewer for a while after they did not fit into memory.
 struct log_cursor relay_read_from(const struct relay *relay);
+size_t relay_read_limit(const struct relay *relay);
 
 // rows: as read, in order; they stay until the next RELAY_WANT_ROWS. next: cursor of the last.
+// STATUS_NO_MEMORY: they did not fit; any other failure gives the lease up.
 void relay_take_rows(struct relay *relay, enum status status, const struct recorded_event *rows,
                      size_t count, struct log_cursor next, int64_t now_ms);
+
+// The last read does not fit into memory as messages: it is read again in smaller pieces.
+void relay_take_no_memory(struct relay *relay, int64_t now_ms);
 
 // The rows of the last read that are to be published, all of them, in order. Rows that nobody may
 // see (a saga's own events) are left out.

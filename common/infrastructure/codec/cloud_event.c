@@ -6,8 +6,7 @@
 
 #include "base/json_view.h"
 
-// No row of the log comes near this.
-enum { EVENT_BODY_MAX = 16 * 1024 * 1024, FIXED_PART_MAX = 768, SEQUENCE_DIGITS = 10 };
+enum { META_MAX = 64 * 1024, FIXED_PART_MAX = 768, SEQUENCE_DIGITS = 10 };
 
 static const struct str exchanges[] = {
     [RECORD_EVENT] = {"comanda.events", sizeof("comanda.events") - 1},
@@ -58,13 +57,14 @@ static void read_meta_member(struct meta_values *values, struct str name, struct
     }
 }
 
+// Meta that large is not ours.
 static struct meta_values read_meta(struct str meta)
 {
     struct meta_values values = {0};
     struct json_walk walk;
     struct str name;
     struct str value;
-    if (json_view_begin(meta, &walk)) {
+    if (meta.len <= META_MAX && json_view_begin(meta, &walk)) {
         while (json_view_next(&walk, &name, &value)) {
             read_meta_member(&values, name, value);
         }
@@ -170,27 +170,36 @@ static char *put_extensions(char *at, const struct recorded_event *row,
     return put_optional(at, STR(",\"route\":"), meta->route);
 }
 
+// "\u00xx" is the longest that a byte of a name becomes.
 static size_t body_size_max(const struct recorded_event *row)
 {
     size_t names = 2 * row->tenant.len + 2 * row->category.len + row->type.len;
-    return FIXED_PART_MAX + 6 * names + row->meta.len + row->data.len; // "\u00xx" is the longest
+    return FIXED_PART_MAX + 6 * names + row->meta.len + row->data.len;
+}
+
+// A row too large for a message is sent as a reference to itself: it stops nobody, and its readers
+// can tell what they miss (the CloudEvents extension `dataref`).
+static char *put_data(char *at, const struct recorded_event *row)
+{
+    if (row->data.len <= CLOUD_EVENT_DATA_MAX) {
+        return put(put(at, STR(",\"data\":")), row->data.len == 0 ? STR("null") : row->data);
+    }
+    at = put_uuid(put(at, STR(",\"dataref\":\"/comanda/streams/")), row->stream);
+    at = put_uint(put(at, STR("/")), (uint32_t)row->version, 1);
+    *at++ = '"';
+    return at;
 }
 
 static enum status encode_body(const struct recorded_event *row, const struct meta_values *meta,
                                struct arena *arena, struct str *body)
 {
-    size_t size_max = body_size_max(row);
-    if (size_max > EVENT_BODY_MAX) {
-        return STATUS_FULL;
-    }
-    char *start = arena_alloc(arena, size_max);
+    char *start = arena_alloc(arena, body_size_max(row));
     if (start == NULL) {
         return STATUS_NO_MEMORY;
     }
     char *at = put_attributes(start, row);
     at = put_extensions(at, row, meta);
-    at = put(at, STR(",\"data\":"));
-    at = put(at, str_is_empty(row->data) ? STR("null") : row->data);
+    at = put_data(at, row);
     *at++ = '}';
     *body = (struct str){start, (size_t)(at - start)};
     return STATUS_OK;

@@ -10,6 +10,9 @@
 
 #define CLOUD_EVENT_CONTENT_TYPE STR("application/cloudevents+json")
 
+// A row with more data than this is sent without it, with `dataref` instead.
+enum { CLOUD_EVENT_DATA_MAX = MESSAGE_BODY_MAX - 8 * 1024 };
+
 // Where rows of this kind are published.
 struct str cloud_event_exchange(enum record_kind kind);
 
@@ -18,7 +21,7 @@ struct str cloud_event_kind(enum record_kind kind);
 
 // Exchange, routing key, id and body of the message for a row. Memory is the arena's. A row without
 // a usable key gets "unroutable", so that it is seen among the unrouted and nothing stops.
-// STATUS_FULL: larger than any row can be.
+// STATUS_NO_MEMORY is the only failure.
 enum status cloud_event_encode(const struct recorded_event *row, struct arena *arena,
                                struct message *message) MUST_CHECK;
 

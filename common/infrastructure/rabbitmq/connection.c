@@ -29,6 +29,7 @@ struct rabbitmq_connection {
     int stall_ms;
     bool watched;
     bool dead;
+    bool channel_closed; // dead only because the broker closed the channel over an RPC
     bool blocked;
     int code;
     unsigned frames; // since the library's memory was given back
@@ -73,22 +74,6 @@ static void keep_closing_method(struct rabbitmq_connection *connection, const am
     }
 }
 
-static enum status judge(struct rabbitmq_connection *connection, amqp_rpc_reply_t reply)
-{
-    switch (reply.reply_type) {
-    case AMQP_RESPONSE_NORMAL:
-        return STATUS_OK;
-    case AMQP_RESPONSE_SERVER_EXCEPTION:
-        keep_closing_method(connection, &reply.reply);
-        return STATUS_UNAVAILABLE;
-    case AMQP_RESPONSE_LIBRARY_EXCEPTION:
-        return die_by_library(connection, reply.library_error);
-    case AMQP_RESPONSE_NONE:
-        break;
-    }
-    return die(connection, "the broker gave no answer");
-}
-
 amqp_connection_state_t rabbitmq_connection_enter(struct rabbitmq_connection *connection)
 {
     watchdog_enter(&connection->guard, connection->stall_ms);
@@ -98,6 +83,36 @@ amqp_connection_state_t rabbitmq_connection_enter(struct rabbitmq_connection *co
 void rabbitmq_connection_leave(struct rabbitmq_connection *connection)
 {
     watchdog_leave(&connection->guard);
+}
+
+// What the broker closes wants to be answered.
+static void answer_close(struct rabbitmq_connection *connection, int channel,
+                         amqp_method_number_t id)
+{
+    amqp_channel_close_ok_t ok = {0};
+    bool whole = id == AMQP_CONNECTION_CLOSE_METHOD;
+    (void)amqp_send_method(rabbitmq_connection_enter(connection), (amqp_channel_t)channel,
+                           whole ? AMQP_CONNECTION_CLOSE_OK_METHOD : AMQP_CHANNEL_CLOSE_OK_METHOD,
+                           &ok);
+    rabbitmq_connection_leave(connection);
+}
+
+static enum status judge(struct rabbitmq_connection *connection, amqp_rpc_reply_t reply)
+{
+    switch (reply.reply_type) {
+    case AMQP_RESPONSE_NORMAL:
+        return STATUS_OK;
+    case AMQP_RESPONSE_SERVER_EXCEPTION:
+        keep_closing_method(connection, &reply.reply);
+        connection->channel_closed = reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD;
+        answer_close(connection, connection->channel_closed ? RABBITMQ_CHANNEL : 0, reply.reply.id);
+        return STATUS_UNAVAILABLE;
+    case AMQP_RESPONSE_LIBRARY_EXCEPTION:
+        return die_by_library(connection, reply.library_error);
+    case AMQP_RESPONSE_NONE:
+        break;
+    }
+    return die(connection, "the broker gave no answer");
 }
 
 enum status rabbitmq_connection_sent(struct rabbitmq_connection *connection, int amqp_status)
@@ -179,6 +194,17 @@ static enum status open_channel(struct rabbitmq_connection *connection)
     return rabbitmq_connection_replied(connection);
 }
 
+enum status rabbitmq_connection_reopen(struct rabbitmq_connection *connection)
+{
+    if (!connection->channel_closed) {
+        return STATUS_UNAVAILABLE;
+    }
+    connection->channel_closed = false;
+    connection->dead = false;
+    connection->code = 0;
+    return open_channel(connection);
+}
+
 static enum status set_up(struct rabbitmq_connection *connection,
                           const struct rabbitmq_settings *settings, const char *purpose)
 {
@@ -250,16 +276,6 @@ void rabbitmq_connection_close(struct rabbitmq_connection *connection)
     free(connection);
 }
 
-static void answer_close(struct rabbitmq_connection *connection, const amqp_frame_t *frame)
-{
-    amqp_channel_close_ok_t ok = {0};
-    bool whole = frame->payload.method.id == AMQP_CONNECTION_CLOSE_METHOD;
-    (void)amqp_send_method(rabbitmq_connection_enter(connection), frame->channel,
-                           whole ? AMQP_CONNECTION_CLOSE_OK_METHOD : AMQP_CHANNEL_CLOSE_OK_METHOD,
-                           &ok);
-    rabbitmq_connection_leave(connection);
-}
-
 // True: it was about the connection itself and is dealt with.
 static bool take_own(struct rabbitmq_connection *connection, const amqp_frame_t *frame)
 {
@@ -276,7 +292,7 @@ static bool take_own(struct rabbitmq_connection *connection, const amqp_frame_t 
     case AMQP_CONNECTION_CLOSE_METHOD:
     case AMQP_CHANNEL_CLOSE_METHOD:
         keep_closing_method(connection, &frame->payload.method);
-        answer_close(connection, frame);
+        answer_close(connection, frame->channel, frame->payload.method.id);
         return true;
     default:
         return frame->channel != RABBITMQ_CHANNEL;

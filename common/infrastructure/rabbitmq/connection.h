@@ -48,6 +48,10 @@ enum status rabbitmq_connection_sent(struct rabbitmq_connection *connection,
                                      int amqp_status) MUST_CHECK;
 enum status rabbitmq_connection_replied(struct rabbitmq_connection *connection) MUST_CHECK;
 
+// After the broker has closed the channel over an RPC (404, 406, …): opens it again, so that the
+// connection is sound once more. STATUS_UNAVAILABLE: it is dead for other reasons.
+enum status rabbitmq_connection_reopen(struct rabbitmq_connection *connection) MUST_CHECK;
+
 // The AMQP reply code of what closed it (404, 406, …); 0: none.
 int rabbitmq_connection_code(const struct rabbitmq_connection *connection);
 const char *rabbitmq_connection_cause(const struct rabbitmq_connection *connection);

@@ -84,73 +84,109 @@ static void declare_binding(amqp_connection_state_t state, const struct topology
                     bytes_of(binding->key), amqp_empty_table);
 }
 
-static enum status judge(struct rabbitmq_connection *connection, struct str thing,
-                         char cause[RABBITMQ_CAUSE_MAX])
+static void keep_cause(struct topology_report *report, struct str thing,
+                       const struct rabbitmq_connection *connection)
 {
-    rabbitmq_connection_leave(connection);
-    enum status status = rabbitmq_connection_replied(connection);
-    if (status == STATUS_OK) {
-        return STATUS_OK;
-    }
-    (void)snprintf(cause, RABBITMQ_CAUSE_MAX, "%.*s: %.180s", STR_FMT(thing),
-                   rabbitmq_connection_cause(connection));
-    switch (rabbitmq_connection_code(connection)) {
-    case AMQP_NOT_FOUND:
-        return STATUS_NOT_FOUND;
-    case AMQP_PRECONDITION_FAILED:
-    case AMQP_ACCESS_REFUSED:
-        return STATUS_REFUSED;
-    default:
-        return status;
+    if (report->cause[0] == '\0') {
+        (void)snprintf(report->cause, sizeof(report->cause), "%.*s: %.180s", STR_FMT(thing),
+                       rabbitmq_connection_cause(connection));
     }
 }
 
+// One RPC is over. *found: 200 (fine), 404 or 406, after which the channel is open again.
+static enum status judge(struct rabbitmq_connection *connection, struct str thing,
+                         struct topology_report *report, int *found)
+{
+    rabbitmq_connection_leave(connection);
+    enum status status = rabbitmq_connection_replied(connection);
+    *found = AMQP_REPLY_SUCCESS;
+    if (status == STATUS_OK) {
+        return STATUS_OK;
+    }
+    *found = rabbitmq_connection_code(connection);
+    keep_cause(report, thing, connection);
+    if (*found == AMQP_ACCESS_REFUSED) {
+        return STATUS_REFUSED;
+    }
+    return *found == AMQP_NOT_FOUND || *found == AMQP_PRECONDITION_FAILED
+               ? rabbitmq_connection_reopen(connection)
+               : status;
+}
+
+static enum status judge_declared(struct rabbitmq_connection *connection, struct str thing,
+                                  struct topology_report *report)
+{
+    int found;
+    enum status status = judge(connection, thing, report, &found);
+    report->differing += found == AMQP_PRECONDITION_FAILED;
+    return status == STATUS_OK && found == AMQP_NOT_FOUND ? STATUS_NOT_FOUND : status;
+}
+
 enum status topology_declare(struct rabbitmq_connection *connection,
-                             const struct topology *topology, char cause[RABBITMQ_CAUSE_MAX])
+                             const struct topology *topology, struct topology_report *report)
 {
     enum status status = STATUS_OK;
+    *report = (struct topology_report){0};
     // The last exchange first: it is the alternate of others.
     for (size_t i = topology->exchange_count; i > 0 && status == STATUS_OK; i--) {
         declare_exchange(rabbitmq_connection_enter(connection), &topology->exchanges[i - 1]);
-        status = judge(connection, topology->exchanges[i - 1].name, cause);
+        status = judge_declared(connection, topology->exchanges[i - 1].name, report);
     }
     for (size_t i = 0; i < topology->queue_count && status == STATUS_OK; i++) {
         declare_queue(rabbitmq_connection_enter(connection), &topology->queues[i]);
-        status = judge(connection, topology->queues[i].name, cause);
+        status = judge_declared(connection, topology->queues[i].name, report);
     }
     for (size_t i = 0; i < topology->binding_count && status == STATUS_OK; i++) {
         declare_binding(rabbitmq_connection_enter(connection), &topology->bindings[i]);
-        status = judge(connection, topology->bindings[i].queue, cause);
+        status = judge_declared(connection, topology->bindings[i].queue, report);
     }
+    return status;
+}
+
+static enum status check_exchange(struct rabbitmq_connection *connection,
+                                  const struct topology_exchange *exchange,
+                                  struct topology_report *report)
+{
+    int found;
+    amqp_exchange_declare(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL,
+                          bytes_of(exchange->name), bytes_of(exchange->type), 1, 0, 0, 0,
+                          amqp_empty_table);
+    enum status status = judge(connection, exchange->name, report, &found);
+    report->missing += found == AMQP_NOT_FOUND;
+    report->missing_work += found == AMQP_NOT_FOUND;
     return status;
 }
 
 static enum status check_queue(struct rabbitmq_connection *connection,
                                const struct topology_queue *queue,
-                               struct topology_queue_state *state, char cause[RABBITMQ_CAUSE_MAX])
+                               struct topology_queue_state *state, struct topology_report *report)
 {
-    amqp_queue_declare_ok_t *found =
+    int found;
+    amqp_queue_declare_ok_t *declared =
         amqp_queue_declare(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL,
                            bytes_of(queue->name), 1, 0, 0, 0, amqp_empty_table);
-    if (found != NULL) {
-        *state = (struct topology_queue_state){found->message_count, found->consumer_count};
+    *state = (struct topology_queue_state){0};
+    if (declared != NULL) {
+        *state =
+            (struct topology_queue_state){true, declared->message_count, declared->consumer_count};
     }
-    return judge(connection, queue->name, cause);
+    enum status status = judge(connection, queue->name, report, &found);
+    report->missing += found == AMQP_NOT_FOUND;
+    // The unrouted queue goes with every restart of the broker, and holds copies only.
+    report->missing_work += found == AMQP_NOT_FOUND && queue->role != QUEUE_UNROUTED;
+    return status;
 }
 
 enum status topology_check(struct rabbitmq_connection *connection, const struct topology *topology,
-                           struct topology_queue_state *states, char cause[RABBITMQ_CAUSE_MAX])
+                           struct topology_queue_state *states, struct topology_report *report)
 {
     enum status status = STATUS_OK;
+    *report = (struct topology_report){0};
     for (size_t i = 0; i < topology->exchange_count && status == STATUS_OK; i++) {
-        const struct topology_exchange *exchange = &topology->exchanges[i];
-        amqp_exchange_declare(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL,
-                              bytes_of(exchange->name), bytes_of(exchange->type), 1, 0, 0, 0,
-                              amqp_empty_table);
-        status = judge(connection, exchange->name, cause);
+        status = check_exchange(connection, &topology->exchanges[i], report);
     }
     for (size_t i = 0; i < topology->queue_count && status == STATUS_OK; i++) {
-        status = check_queue(connection, &topology->queues[i], &states[i], cause);
+        status = check_queue(connection, &topology->queues[i], &states[i], report);
     }
     return status;
 }

@@ -183,6 +183,27 @@ Test(cloud_event, given_meta_of_other_types_when_encoded_then_they_are_left_out)
     cr_assert_null(memmem(message.body.data, message.body.len, "actor", 5));
 }
 
+Test(cloud_event, given_a_row_too_large_for_a_message_when_encoded_then_it_refers_to_itself)
+{
+    static char large[CLOUD_EVENT_DATA_MAX + 1];
+    memset(large, ' ', sizeof(large));
+    large[0] = '{';
+    large[sizeof(large) - 1] = '}';
+    struct recorded_event row = an_event();
+    row.data = (struct str){large, sizeof(large)};
+    struct message message = encoded(row);
+    cr_assert_leq(message.body.len, 1024);
+    cr_assert_not_null(memmem(message.body.data, message.body.len,
+                              "\"dataref\":\"/comanda/streams/"
+                              "01935bcc-0001-7000-8000-000000000001/7\"}",
+                              69));
+    row.data.len--;
+    large[row.data.len - 1] = '}';
+    message = encoded(row);
+    cr_assert_gt(message.body.len, row.data.len);
+    cr_assert_leq(message.body.len, MESSAGE_BODY_MAX);
+}
+
 Test(cloud_event, given_an_arena_without_room_when_encoding_then_it_says_so)
 {
     struct arena small;

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Drives the relay through blocking ports, a step at a time.
+#include "application/relay/relay_run.h"
+
+enum { ARENA_BLOCK = 256 * 1024, OUTCOMES_MAX = 1024 };
+
+void relay_run_init(struct relay_run *run, const struct relay_ports *ports, struct relay *relay,
+                    size_t memory_max)
+{
+    *run = (struct relay_run){.ports = *ports, .relay = relay};
+    arena_init(&run->rows, ARENA_BLOCK, memory_max);
+    arena_init(&run->bodies, ARENA_BLOCK, memory_max);
+}
+
+void relay_run_free(struct relay_run *run)
+{
+    arena_free(&run->rows);
+    arena_free(&run->bodies);
+}
+
+static void acquire(struct relay_run *run, struct relay_step *step, int64_t now_ms)
+{
+    struct lease lease = {0};
+    const struct relay_ports *ports = &run->ports;
+    step->status =
+        relay_lease_acquire(ports->lease, ports->name, ports->holder, ports->stale_s, &lease);
+    relay_take_lease(run->relay, step->status, &lease, now_ms);
+}
+
+static enum status encode_all(struct relay_run *run)
+{
+    size_t count;
+    const struct recorded_event *const *rows = relay_rows(run->relay, &count);
+    arena_reset(&run->bodies);
+    run->messages = arena_array(&run->bodies, count, sizeof(*run->messages));
+    enum status status = run->messages == NULL ? STATUS_NO_MEMORY : STATUS_OK;
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        status = run->ports.encode(rows[i], &run->bodies, &run->messages[i]);
+    }
+    return status;
+}
+
+// What cannot be encoded for want of memory is read again in smaller pieces.
+static void read_rows(struct relay_run *run, struct relay_step *step, int64_t now_ms)
+{
+    struct recorded_event *rows = NULL;
+    struct log_cursor from = relay_read_from(run->relay);
+    struct log_cursor next = from;
+    arena_reset(&run->rows);
+    step->status = event_store_read_tail(run->ports.store, from, relay_read_limit(run->relay),
+                                         &run->rows, &rows, &step->count, &next);
+    relay_take_rows(run->relay, step->status, rows, step->count, next, now_ms);
+    if (step->status == STATUS_OK && encode_all(run) != STATUS_OK) {
+        step->status = STATUS_NO_MEMORY;
+        relay_take_no_memory(run->relay, now_ms);
+    }
+}
+
+static void send(struct relay_run *run, struct relay_step *step, int64_t now_ms)
+{
+    size_t count;
+    size_t sent = relay_sent(run->relay);
+    relay_rows(run->relay, &count);
+    step->sent = run->messages + sent;
+    step->status = message_bus_offer(run->ports.bus, step->sent, count - sent, &step->count);
+    relay_take_sent(run->relay, step->status, step->count, now_ms);
+}
+
+static void hear(struct relay_run *run, struct relay_step *step, int wait_ms, int64_t now_ms)
+{
+    enum publish_outcome outcomes[OUTCOMES_MAX];
+    step->status =
+        message_bus_settle(run->ports.bus, wait_ms, OUTCOMES_MAX, outcomes, &step->count);
+    relay_take_outcomes(run->relay, step->status, outcomes, step->count, now_ms);
+}
+
+static void look(struct relay_run *run, struct relay_step *step, int64_t now_ms)
+{
+    bool mended = false;
+    step->status = run->ports.look(run->ports.context, &mended);
+    step->count = mended;
+    relay_take_topology(run->relay, step->status, mended, now_ms);
+}
+
+struct relay_step relay_run_step(struct relay_run *run, int64_t now_ms, int wait_max_ms)
+{
+    struct relay *relay = run->relay;
+    const struct relay_ports *ports = &run->ports;
+    struct relay_step step = {.want = relay_next(relay, now_ms)};
+    int64_t fence = relay_fence(relay);
+    int wait_ms = relay_wait_ms(relay) < wait_max_ms ? relay_wait_ms(relay) : wait_max_ms;
+    switch (step.want) {
+    case RELAY_WANT_LEASE:
+        acquire(run, &step, now_ms);
+        break;
+    case RELAY_WANT_RENEW:
+        step.status = relay_lease_renew(ports->lease, ports->name, fence);
+        relay_take_renewal(relay, step.status, now_ms);
+        break;
+    case RELAY_WANT_TOPOLOGY:
+        look(run, &step, now_ms);
+        break;
+    case RELAY_WANT_ROWS:
+        read_rows(run, &step, now_ms);
+        break;
+    case RELAY_WANT_SEND:
+        send(run, &step, now_ms);
+        break;
+    case RELAY_WANT_OUTCOMES:
+    case RELAY_WANT_REST: // the bus is kept alive meanwhile, and late outcomes are heard
+        hear(run, &step, wait_ms, now_ms);
+        break;
+    case RELAY_WANT_CHECKPOINT:
+        step.status =
+            relay_lease_checkpoint(ports->lease, ports->name, fence, relay_confirmed(relay));
+        relay_take_checkpoint(relay, step.status, now_ms);
+        break;
+    case RELAY_WANT_RELEASE:
+        step.status = relay_lease_release(ports->lease, ports->name, fence);
+        relay_take_release(relay);
+        break;
+    case RELAY_WANT_NOTHING:
+        break;
+    }
+    return step;
+}
