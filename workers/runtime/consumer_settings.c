@@ -27,6 +27,11 @@ static const struct setting consumer_items[] = {
 };
 const struct setting_group consumer_settings = SETTING_GROUP(consumer_items);
 
+enum { LADDER_COUNT = 3 }; // its settings stand last
+const struct setting_group ladder_settings = {
+    .items = consumer_items + sizeof(consumer_items) / sizeof(consumer_items[0]) - LADDER_COUNT,
+    .count = LADDER_COUNT};
+
 int64_t consumer_ladder_ms(const struct settings *settings)
 {
     return settings_int(settings, "COMANDA_RETRY_1") + settings_int(settings, "COMANDA_RETRY_2") +

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// comanda-relay: publishes the tail of the log to RabbitMQ; one leads, others stand by.
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "infrastructure/codec/cloud_event.h"
+#include "infrastructure/config/saga_files.h"
+#include "infrastructure/postgres/event_store_postgres.h"
+#include "infrastructure/postgres/relay_lease_postgres.h"
+#include "infrastructure/telemetry/log.h"
+#include "relay/relay_loop.h"
+#include "runtime/consumer.h"
+#include "runtime/parts.h"
+#include "runtime/server_settings.h"
+
+enum {
+    EVENTS_MAX = SAGA_DEFINITIONS_MAX * SAGA_TRIGGERS_MAX * 2,
+    CONFIG_BYTES_MAX = 64 * 1024 * 1024,
+    BATCH_BYTES_MAX = 192 * 1024 * 1024,
+    LEASE_REPLY_MS = 5000, // below the time after which a standby takes over
+};
+
+static const struct setting relay_items[] = {
+    {"COMANDA_SAGAS", SETTING_TEXT, "conf/sagas", 1, 1000, NULL,
+     "The folder with the sagas' definitions: what starts or cancels one is routed to them"},
+    {"COMANDA_RELAY_BATCH", SETTING_INTEGER, "512", 1, RELAY_BATCH_MAX, NULL,
+     "Rows of the log that are read at once, at most"},
+    {"COMANDA_RELAY_WINDOW", SETTING_INTEGER, "1000", 1, RABBITMQ_WINDOW_MAX, NULL,
+     "Messages on their way that the broker has not confirmed yet, at most"},
+    {"COMANDA_RELAY_POLL", SETTING_MS, "50ms", 2, 5000, NULL,
+     "The longest pause between two looks at a quiet log"},
+    {"COMANDA_RELAY_STALE", SETTING_MS, "10s", 3000, 300000, NULL,
+     "A leader that has not renewed its lease for so long is replaced"},
+};
+static const struct setting_group relay_group = SETTING_GROUP(relay_items);
+
+static void *must_have(void *made, const char *what)
+{
+    if (made == NULL) {
+        log_line(LOG_ERROR, "no memory", log_text("for", what));
+        exit(EXIT_FAILURE);
+    }
+    return made;
+}
+
+static struct saga_definitions *load_sagas_or_exit(const struct settings *settings,
+                                                   struct arena *arena)
+{
+    struct buffer faults;
+    struct saga_definitions *sagas =
+        must_have(arena_alloc(arena, sizeof(*sagas)), "the sagas' definitions");
+    buffer_init(&faults, arena, 64 * 1024);
+    if (saga_files_load(settings_text(settings, "COMANDA_SAGAS"), (struct saga_overrides){0}, arena,
+                        sagas, &faults) != STATUS_OK) {
+        log_line(LOG_ERROR, "the sagas' definitions are wrong; see COMANDA_SAGAS",
+                 log_str("faults", buffer_view(&faults)));
+        exit(EXIT_FAILURE);
+    }
+    return sagas;
+}
+
+static size_t add_triggers(struct topology_event *events, size_t count,
+                           const struct saga_trigger *triggers, size_t trigger_count)
+{
+    for (size_t i = 0; i < trigger_count; i++) {
+        events[count++] = (struct topology_event){triggers[i].category, triggers[i].type};
+    }
+    return count;
+}
+
+static void make_topology_or_exit(const struct settings *settings, struct arena *arena,
+                                  struct topology *topology)
+{
+    const struct saga_definitions *sagas = load_sagas_or_exit(settings, arena);
+    struct topology_event *events =
+        must_have(arena_array(arena, EVENTS_MAX, sizeof(*events)), "the topology");
+    struct topology_options options = {
+        .registry = context_registry(),
+        .saga_events = events,
+        .retry_ms = {(int32_t)settings_int(settings, "COMANDA_RETRY_1"),
+                     (int32_t)settings_int(settings, "COMANDA_RETRY_2"),
+                     (int32_t)settings_int(settings, "COMANDA_RETRY_3")},
+    };
+    for (size_t i = 0; i < sagas->count; i++) {
+        const struct saga_definition *saga = &sagas->items[i];
+        size_t count = options.saga_event_count;
+        count = add_triggers(events, count, saga->starts_on, saga->starts_on_count);
+        count = add_triggers(events, count, saga->cancelled_by, saga->cancelled_by_count);
+        options.saga_event_count = count;
+    }
+    if (topology_make(&options, arena, topology) != STATUS_OK) {
+        log_line(LOG_ERROR, "no memory for the topology");
+        exit(EXIT_FAILURE);
+    }
+}
+
+static struct postgres *open_postgres_or_exit(const struct settings *settings, int reply_ms)
+{
+    const struct postgres_options options = {
+        .conninfo = settings_text(settings, "COMANDA_POSTGRES"),
+        .application_name = settings_program(settings),
+        .reply_timeout_ms = reply_ms,
+    };
+    return must_have(postgres_new(&options), "a connection to PostgreSQL");
+}
+
+static struct relay *make_relay_or_exit(const struct settings *settings)
+{
+    struct relay_settings relay = relay_settings_default();
+    relay.batch = (size_t)settings_int(settings, "COMANDA_RELAY_BATCH");
+    relay.poll_max_ms = (int)settings_int(settings, "COMANDA_RELAY_POLL");
+    return must_have(relay_new(&relay, runtime_random()), "the relay");
+}
+
+// Who leads, for people: the machine and the process.
+static struct str holder_name(struct arena *arena)
+{
+    char host[128] = "";
+    (void)gethostname(host, sizeof(host) - 1);
+    struct str name = arena_printf(arena, "%s:%d", host, (int)getpid());
+    return name.data == NULL ? STR("?") : name;
+}
+
+int main(int argc, char **argv)
+{
+    const struct setting_table table = {
+        .program = "comanda-relay",
+        .purpose = "publishes the tail of the log to RabbitMQ; one leads, others stand by",
+        .groups = {runtime_settings, postgres_settings, amqp_settings, ladder_settings,
+                   relay_group}};
+    const struct settings *settings = settings_load_or_exit(argc, argv, &table);
+    struct runtime *runtime = runtime_start_or_exit(settings);
+
+    struct arena arena;
+    arena_init(&arena, 64 * 1024, CONFIG_BYTES_MAX);
+    struct topology topology;
+    make_topology_or_exit(settings, &arena, &topology);
+    struct rabbitmq_settings amqp = amqp_settings_read(settings, &arena);
+    amqp.window = (size_t)settings_int(settings, "COMANDA_RELAY_WINDOW");
+    struct topology_keeper keeper;
+    must_have(topology_keeper_init(&keeper, &amqp, &topology) ? &keeper : NULL, "the topology");
+
+    struct postgres *log_link = open_postgres_or_exit(settings, 0);
+    struct postgres *lease_link = open_postgres_or_exit(settings, LEASE_REPLY_MS);
+    struct relay_loop loop = {
+        .postgres = log_link,
+        .bus = must_have(message_bus_rabbitmq_new(&amqp, STR("")), "the bus"),
+        .keeper = &keeper,
+    };
+    const struct relay_ports ports = {
+        .lease = must_have(relay_lease_postgres_new(lease_link), "the lease"),
+        .store = must_have(event_store_postgres_new(log_link), "the log"),
+        .bus = message_bus_rabbitmq_port(loop.bus),
+        .name = STR("relay"),
+        .holder = holder_name(&arena),
+        .stale_s = (int)(settings_int(settings, "COMANDA_RELAY_STALE") / 1000),
+        .encode = cloud_event_encode,
+        .look = topology_keeper_look,
+        .context = &keeper,
+    };
+    struct relay *relay = make_relay_or_exit(settings);
+    relay_run_init(&loop.run, &ports, relay, BATCH_BYTES_MAX);
+    readiness_need(runtime, "postgres");
+    readiness_need(runtime, "schema");
+    readiness_need(runtime, "rabbitmq");
+
+    const struct runtime_loop relay_loop = {"relay", relay_loop_run, &loop};
+    int exit_code = runtime_run(runtime, &relay_loop, 1); // until SIGTERM, drained
+
+    relay_run_free(&loop.run);
+    relay_free(relay);
+    relay_lease_postgres_free(ports.lease);
+    event_store_postgres_free(ports.store);
+    message_bus_rabbitmq_free(loop.bus);
+    topology_keeper_free(&keeper);
+    postgres_free(lease_link);
+    postgres_free(log_link);
+    arena_free(&arena);
+    return exit_code;
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// The relay's loop: steps of the relay until SIGTERM, what they mean for log, metrics and
+// readiness, and the leader's housekeeping.
+#include "relay/relay_loop.h"
+
+#include <stdio.h>
+
+#include "infrastructure/telemetry/log.h"
+#include "relay/relay_metrics.h"
+#include "runtime/parts.h"
+
+enum {
+    WAIT_MAX_MS = 200,
+    OBSERVE_MS = 2000,
+    UPKEEP_MS = 3600 * 1000,
+    LAG_COUNT_MAX = 100000,
+    SCHEMA_WAIT_MS = 1000
+};
+
+static void note_leading(struct relay_loop *loop)
+{
+    bool leads = relay_leads(loop->run.relay);
+    if (leads == loop->was_leading) {
+        return;
+    }
+    loop->was_leading = leads;
+    loop->observe_at_ms = 0;
+    loop->upkeep_at_ms = 0;
+    relay_metrics_leads(leads);
+    if (leads) {
+        log_line(LOG_INFO, "leads the relay", log_int("fence", relay_fence(loop->run.relay)),
+                 log_int("position", relay_confirmed(loop->run.relay).position));
+        return;
+    }
+    const struct relay_backlog nothing = {0}; // another one tells it now
+    relay_metrics_backlog(&nothing);
+    log_line(LOG_INFO, "leads the relay no more");
+}
+
+static void note_bus(struct relay_loop *loop, struct runtime *runtime)
+{
+    struct message_bus_health health = message_bus_rabbitmq_health(loop->bus);
+    const char *differs = topology_keeper_cause(loop->keeper);
+    const char *detail = health.cause[0] != '\0' ? health.cause
+                         : differs[0] != '\0'    ? differs
+                                                 : "connected";
+    if (health.blocked) {
+        detail = "the broker asks publishers to wait: memory or disk alarm";
+    }
+    if (health.blocked != loop->was_blocked) {
+        loop->was_blocked = health.blocked;
+        relay_metrics_blocked(health.blocked);
+    }
+    readiness_set(runtime, "rabbitmq", health.publishing, detail);
+}
+
+static void note_topology(struct relay_loop *loop, const struct relay_step *step)
+{
+    if (step->status != STATUS_OK) {
+        relay_metrics_went_back();
+        return;
+    }
+    if (step->count > 0) {
+        relay_metrics_went_back();
+        log_line(LOG_WARNING, "a queue or an exchange was missing and has been made anew; what was "
+                              "sent since the last look is sent again");
+    }
+    relay_metrics_queues(loop->keeper->topology, loop->keeper->states);
+}
+
+static void note_lease(const struct relay_loop *loop, const struct relay_step *step)
+{
+    if (step->status == STATUS_FENCED) {
+        log_line(LOG_WARNING, "another relay has taken over",
+                 log_int("fence", relay_fence(loop->run.relay)));
+    }
+}
+
+static void note_outcomes(struct relay_loop *loop, const struct relay_step *step)
+{
+    if (step->status != STATUS_OK) {
+        relay_metrics_went_back();
+        log_line(LOG_WARNING, "the broker was lost; publishing goes on from the last confirmed row",
+                 log_text("cause", message_bus_rabbitmq_health(loop->bus).cause));
+        return;
+    }
+    relay_metrics_confirmed(step->count);
+    relay_metrics_in_flight(relay_in_flight(loop->run.relay));
+}
+
+static void note_failed_read(const struct relay_loop *loop, const struct relay_step *step)
+{
+    if (step->status != STATUS_OK) {
+        log_line(LOG_WARNING, "the log cannot be read",
+                 log_text("status", status_name(step->status)),
+                 log_text("cause", postgres_error(loop->postgres)));
+    }
+}
+
+static void note(struct relay_loop *loop, struct runtime *runtime, const struct relay_step *step)
+{
+    switch (step->want) {
+    case RELAY_WANT_TOPOLOGY:
+        note_topology(loop, step);
+        note_bus(loop, runtime);
+        break;
+    case RELAY_WANT_SEND:
+        relay_metrics_sent(loop->keeper->topology, step->sent, step->count);
+        if (step->status != STATUS_OK) {
+            note_outcomes(loop, step);
+        }
+        break;
+    case RELAY_WANT_OUTCOMES:
+    case RELAY_WANT_REST:
+        note_outcomes(loop, step);
+        note_bus(loop, runtime);
+        break;
+    case RELAY_WANT_RENEW:
+    case RELAY_WANT_CHECKPOINT:
+        note_lease(loop, step);
+        break;
+    case RELAY_WANT_ROWS:
+        note_failed_read(loop, step);
+        break;
+    case RELAY_WANT_LEASE:
+    case RELAY_WANT_RELEASE:
+    case RELAY_WANT_NOTHING:
+        break;
+    }
+    note_leading(loop);
+}
+
+// How far behind we are, and room for the months to come. Failures show elsewhere soon enough.
+static void keep_house(struct relay_loop *loop, int64_t now_ms)
+{
+    struct relay_ports *ports = &loop->run.ports;
+    struct relay_backlog backlog;
+    if (!relay_leads(loop->run.relay)) {
+        return;
+    }
+    if (now_ms >= loop->observe_at_ms) {
+        loop->observe_at_ms = now_ms + OBSERVE_MS;
+        if (relay_lease_backlog(ports->lease, ports->name, LAG_COUNT_MAX, &backlog) == STATUS_OK) {
+            relay_metrics_backlog(&backlog);
+        }
+    }
+    if (now_ms >= loop->upkeep_at_ms) {
+        loop->upkeep_at_ms = now_ms + UPKEEP_MS;
+        enum status status = relay_lease_upkeep(ports->lease);
+        if (status != STATUS_OK) {
+            log_line(LOG_WARNING, "partitions could not be made ahead",
+                     log_text("status", status_name(status)));
+        }
+    }
+}
+
+// A relay never reads a log whose shape it does not know.
+static bool wait_for_schema(struct relay_loop *loop, struct runtime *runtime)
+{
+    while (!runtime_stopping(runtime)) {
+        if (parts_check_postgres(runtime, loop->postgres)) {
+            return true;
+        }
+        (void)runtime_sleep(runtime, SCHEMA_WAIT_MS);
+    }
+    return false;
+}
+
+int relay_loop_run(struct runtime *runtime, void *context)
+{
+    struct relay_loop *loop = context;
+    struct relay_step step = {.want = RELAY_WANT_REST};
+    if (!wait_for_schema(loop, runtime)) {
+        return 0;
+    }
+    while (step.want != RELAY_WANT_NOTHING) {
+        int64_t now_ms = runtime_monotonic_ms();
+        if (runtime_stopping(runtime)) {
+            relay_stop(loop->run.relay, now_ms);
+        }
+        step = relay_run_step(&loop->run, now_ms, WAIT_MAX_MS);
+        note(loop, runtime, &step);
+        keep_house(loop, now_ms);
+        if (step.want == RELAY_WANT_LEASE && step.status != STATUS_OK &&
+            !wait_for_schema(loop, runtime)) {
+            break;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the relay counts.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "application/ports/message_bus.h"
+#include "application/ports/relay_lease.h"
+#include "infrastructure/rabbitmq/topology.h"
+#include "infrastructure/rabbitmq/topology_link.h"
+
+void relay_metrics_leads(bool leads);
+void relay_metrics_blocked(bool blocked);
+void relay_metrics_in_flight(size_t count);
+void relay_metrics_confirmed(size_t count);
+void relay_metrics_went_back(void);
+void relay_metrics_backlog(const struct relay_backlog *backlog);
+
+// Counts those that no queue of the topology wants.
+void relay_metrics_sent(const struct topology *topology, const struct message *messages,
+                        size_t count);
+
+// Depths of the work queues and of the dead letters.
+void relay_metrics_queues(const struct topology *topology,
+                          const struct topology_queue_state *states);

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeps exchanges and queues in place over a connection of its own, and counts what lies in them.
+#include "relay/topology_keeper.h"
+
+#include <stdlib.h>
+
+static enum status nothing_to_say(struct rabbitmq_connection *connection, void *context)
+{
+    (void)connection;
+    (void)context;
+    return STATUS_OK;
+}
+
+bool topology_keeper_init(struct topology_keeper *keeper, const struct rabbitmq_settings *settings,
+                          const struct topology *topology)
+{
+    *keeper = (struct topology_keeper){.topology = topology};
+    keeper->states = calloc(topology->queue_count, sizeof(*keeper->states));
+    rabbitmq_link_init(&keeper->link, settings, "topology", nothing_to_say, NULL);
+    return keeper->states != NULL;
+}
+
+void topology_keeper_free(struct topology_keeper *keeper)
+{
+    rabbitmq_link_close(&keeper->link);
+    free(keeper->states);
+}
+
+// Frames that came meanwhile (heartbeats) are read first, so that no deadline passes unseen.
+static enum status breathe(struct topology_keeper *keeper)
+{
+    amqp_frame_t frame;
+    bool got = true;
+    enum status status = STATUS_OK;
+    while (got && status == STATUS_OK) {
+        status = rabbitmq_connection_frame(keeper->link.connection, 0, &frame, &got);
+    }
+    return status;
+}
+
+static enum status look_and_mend(struct topology_keeper *keeper, bool *mended)
+{
+    struct topology_report found;
+    struct rabbitmq_connection *connection = keeper->link.connection;
+    enum status status = breathe(keeper);
+    if (status == STATUS_OK) {
+        status = topology_check(connection, keeper->topology, keeper->states, &found);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (keeper->declared && found.missing == 0) {
+        return STATUS_OK; // what differs was reported when it was declared
+    }
+    status = topology_declare(connection, keeper->topology, &keeper->report);
+    if (status == STATUS_OK) {
+        *mended = keeper->declared && found.missing_work > 0;
+        keeper->declared = true;
+    }
+    return status;
+}
+
+enum status topology_keeper_look(void *context, bool *mended)
+{
+    struct topology_keeper *keeper = context;
+    *mended = false;
+    enum status status = rabbitmq_link_ensure(&keeper->link);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = look_and_mend(keeper, mended);
+    if (status != STATUS_OK) {
+        rabbitmq_link_lost(&keeper->link);
+    }
+    return status;
+}
+
+const char *topology_keeper_cause(const struct topology_keeper *keeper)
+{
+    return keeper->link.cause[0] != '\0' ? keeper->link.cause : keeper->report.cause;
+}

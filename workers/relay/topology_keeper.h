@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeps exchanges and queues in place over a connection of its own, and counts what lies in them.
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/status.h"
+#include "infrastructure/rabbitmq/link.h"
+#include "infrastructure/rabbitmq/topology_link.h"
+
+struct topology_keeper {
+    const struct topology *topology;
+    struct rabbitmq_link link;
+    struct topology_queue_state *states; // one a queue, of the last look
+    struct topology_report report;       // of the last look or declaration
+    bool declared;                       // once since the start
+};
+
+// settings and topology outlive it. False: no memory.
+bool topology_keeper_init(struct topology_keeper *keeper, const struct rabbitmq_settings *settings,
+                          const struct topology *topology);
+void topology_keeper_free(struct topology_keeper *keeper);
+
+// For relay_ports.look; context is the keeper. The first look declares everything. *mended: a work,
+// retry or dead queue or an exchange was missing and has been made anew.
+enum status topology_keeper_look(void *context, bool *mended);
+
+// Why the last look failed, or what it found differing; "" if all is well.
+const char *topology_keeper_cause(const struct topology_keeper *keeper);
