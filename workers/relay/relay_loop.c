@@ -43,7 +43,8 @@ static void note_bus(struct relay_loop *loop, struct runtime *runtime)
     const char *differs = topology_keeper_cause(loop->keeper);
     const char *detail = health.cause[0] != '\0' ? health.cause
                          : differs[0] != '\0'    ? differs
-                                                 : "connected";
+                         : health.publishing     ? "connected"
+                                                 : "not connected yet";
     if (health.blocked) {
         detail = "the broker asks publishers to wait: memory or disk alarm";
     }
