@@ -54,6 +54,8 @@ extern const struct ctl_noun ctl_migrate;
 extern const struct ctl_noun ctl_token;
 extern const struct ctl_noun ctl_product;
 extern const struct ctl_noun ctl_stock;
+extern const struct ctl_noun ctl_event;
+extern const struct ctl_noun ctl_projection;
 
 // The line as it was read.
 struct ctl {

@@ -17,10 +17,7 @@ enum {
 };
 
 static const struct ctl_noun *const nouns[] = {
-    &ctl_migrate,
-    &ctl_token,
-    &ctl_product,
-    &ctl_stock,
+    &ctl_migrate, &ctl_token, &ctl_product, &ctl_stock, &ctl_event, &ctl_projection,
 };
 
 static const struct ctl_option common_options[] = {

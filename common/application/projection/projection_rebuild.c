@@ -84,19 +84,9 @@ static enum status project_rows(const struct projection_run *run,
                                            : status;
 }
 
-static enum status drop_all(const struct projection_run *run, struct document_store *cache,
-                            const struct projection *projection, struct str tenant)
-{
-    enum status status = document_store_drop(run->documents, tenant, projection->collection);
-    if (status == STATUS_OK && cache != NULL) {
-        status = document_store_drop(cache, tenant, projection->collection);
-    }
-    return status;
-}
-
 enum { PAGE_BLOCK = 1024 * 1024, PAGE_MAX = 512 * 1024 * 1024 };
 
-enum status projection_rebuild(const struct projection_run *run, struct document_store *cache,
+enum status projection_rebuild(const struct projection_run *run,
                                const struct projection *projection, struct str tenant, size_t page,
                                struct arena *arena, struct projection_rebuild_report *report)
 {
@@ -104,7 +94,7 @@ enum status projection_rebuild(const struct projection_run *run, struct document
     arena_init(&memory, PAGE_BLOCK, PAGE_MAX);
     struct projection_rebuild_report made = {.cause = STR("")};
     struct log_cursor after = {0};
-    enum status status = drop_all(run, cache, projection, tenant);
+    enum status status = document_store_drop(run->documents, tenant, projection->collection);
     size_t count = 1;
     while (status == STATUS_OK && count > 0) {
         struct recorded_event *rows = NULL;

@@ -31,10 +31,10 @@ struct projection_rebuild_report {
     struct str cause;  // of the first of them; in the arena
 };
 
-// Drops all documents of the projection and makes them anew from the log. caches: dropped first and
-// not filled, they fill themselves by reads; may be NULL. Safe beside running projectors, since
-// documents are versioned, but readers find gaps until it is done. page: rows in one read.
-enum status projection_rebuild(const struct projection_run *run, struct document_store *cache,
+// Drops all documents of the projection and makes them anew from the log. Safe beside running
+// projectors, since documents are versioned, but readers find gaps until it is done. Caches are the
+// caller's: empty them afterwards. page: rows in one read.
+enum status projection_rebuild(const struct projection_run *run,
                                const struct projection *projection, struct str tenant, size_t page,
                                struct arena *arena,
                                struct projection_rebuild_report *report) MUST_CHECK;
