@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the saga daemon counts: sagas by what became of them, the parked and the missing.
+#include "saga_metrics.h"
+
+#include "infrastructure/telemetry/metrics.h"
+
+static const struct metric_family sagas_total = {
+    .kind = METRIC_COUNTER,
+    .name = "comanda_sagas_total",
+    .help = "Sagas by what became of them; each is started once and completed or compensated once.",
+};
+static const struct metric_family sagas_parked = {
+    .kind = METRIC_GAUGE,
+    .name = "comanda_sagas_parked",
+    .help = "Sagas that wait for a late answer or a person, or have asked without limit for long.",
+};
+static const struct metric_family sagas_missing = {
+    .kind = METRIC_GAUGE,
+    .name = "comanda_sagas_missing",
+    .help = "Events older than a step's timeout that should have started a saga and have not.",
+};
+
+static const char *const outcomes[] = {"started", "completed", "compensating", "compensated",
+                                       "parked",  "retried",   "aborted"};
+enum { OUTCOMES = sizeof outcomes / sizeof *outcomes };
+
+static struct metric *series(size_t outcome)
+{
+    return metric_of(&sagas_total, "outcome", outcomes[outcome], NULL);
+}
+
+void saga_metrics_start(void)
+{
+    for (size_t i = 0; i < OUTCOMES; i++) {
+        metric_add(series(i), 0);
+    }
+    saga_metrics_watched(0, 0);
+}
+
+void saga_metrics_count(const struct message_result *results, size_t count)
+{
+    int64_t counted[OUTCOMES] = {0};
+    for (size_t at = 0; at < count; at++) {
+        for (size_t i = 0; i < OUTCOMES; i++) {
+            counted[i] += results[at].outcome == MESSAGE_HANDLED &&
+                          str_eq(results[at].label, str_from(outcomes[i]));
+        }
+    }
+    for (size_t i = 0; i < OUTCOMES; i++) {
+        if (counted[i] > 0) {
+            metric_add(series(i), counted[i]);
+        }
+    }
+}
+
+void saga_metrics_watched(int64_t parked, int64_t missing)
+{
+    metric_set(metric_of(&sagas_parked, NULL), parked);
+    metric_set(metric_of(&sagas_missing, NULL), missing);
+}

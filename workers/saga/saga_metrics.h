@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the saga daemon counts: sagas by what became of them, the parked and the missing.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "application/handler/handler_batch.h"
+
+// Makes the series at 0, so that a rate over them has a beginning.
+void saga_metrics_start(void);
+
+// Counts what has been committed: started, completed, compensating, compensated, parked, retried,
+// aborted.
+void saga_metrics_count(const struct message_result *results, size_t count);
+
+void saga_metrics_watched(int64_t parked, int64_t missing);
