@@ -188,6 +188,42 @@ static void add_faults(struct fault_list *all, const struct fault_list *more)
     all->total += more->total;
 }
 
+static int64_t versions_of(struct world *world, const struct stream_refs *refs)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < refs->count; i++) {
+        sum += world_stream(world, refs->items[i].id, refs->items[i].category)->version;
+    }
+    return sum;
+}
+
+// Loads and asks until nobody has appended meanwhile. False: no answer.
+static bool load_and_ask(struct world *world, const struct command_type *type,
+                         struct decide_input *input, void **states, struct world_result *result)
+{
+    for (;;) {
+        int64_t before = versions_of(world, &result->streams);
+        input->effect = (struct effect_answer){.outcome = EFFECT_NOT_ASKED};
+        load(world, type, &result->streams, states);
+        if (!perform(world, type, input, result)) {
+            return false;
+        }
+        if (versions_of(world, &result->streams) == before) {
+            return true;
+        }
+    }
+}
+
+static void append_all(struct world *world, const struct world_result *result)
+{
+    for (size_t i = 0; i < result->decision.event_count; i++) {
+        const struct new_event *event = &result->decision.events[i];
+        const struct stream_ref *ref = &result->streams.items[event->stream];
+        cr_assert_eq(ref->use, STREAM_APPEND);
+        append(world, world_stream(world, ref->id, ref->category), event->type, event->data);
+    }
+}
+
 static void decide(struct world *world, const struct command_type *type,
                    const struct command *command, struct world_result *result)
 {
@@ -198,8 +234,7 @@ static void decide(struct world *world, const struct command_type *type,
     cr_assert_eq(type->streams(command, &world->arena, &result->streams), STATUS_OK);
     cr_assert(uuid_eq(result->streams.items[0].id, command->target));
     input.state_count = result->streams.count;
-    load(world, type, &result->streams, states);
-    if (!perform(world, type, &input, result)) {
+    if (!load_and_ask(world, type, &input, states, result)) {
         result->unanswered = true;
         return;
     }
@@ -209,12 +244,7 @@ static void decide(struct world *world, const struct command_type *type,
         result->decision.outcome = DECISION_INVALID;
         result->decision.event_count = 0;
     }
-    for (size_t i = 0; i < result->decision.event_count; i++) {
-        const struct new_event *event = &result->decision.events[i];
-        const struct stream_ref *ref = &result->streams.items[event->stream];
-        cr_assert_eq(ref->use, STREAM_APPEND);
-        append(world, world_stream(world, ref->id, ref->category), event->type, event->data);
-    }
+    append_all(world, result);
 }
 
 const struct world_result *world_when(struct world *world, const char *full_name,
