@@ -21,6 +21,9 @@ ngx_int_t ngx_http_comanda_limit_check(ngx_http_request_t *r,
 ngx_int_t ngx_http_comanda_shed_check(ngx_http_request_t *r);
 ngx_int_t ngx_http_comanda_jwt_check(ngx_http_request_t *r);
 
+// For handlers that demand a scope themselves: 401 without a principal, else 403.
+ngx_int_t ngx_http_comanda_refuse_scope(ngx_http_request_t *r, ngx_str_t scope);
+
 // The header of an answer is about to leave: the work that shedding measures is over.
 void ngx_http_comanda_shed_answered(ngx_http_request_t *r);
 

@@ -60,6 +60,18 @@ static ngx_int_t refuse_scope(ngx_http_request_t *r, const struct jwt_guard *gua
                                     (struct str){(const char *)text, (size_t)(end - text)}, NULL);
 }
 
+ngx_int_t ngx_http_comanda_refuse_scope(ngx_http_request_t *r, ngx_str_t scope)
+{
+    static const struct jwt_guard no_guard = {.realm = ngx_string("comanda")};
+    const struct loc_conf *conf = ngx_http_get_module_loc_conf(r, ngx_http_comanda_jwt_module);
+    const struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    const struct jwt_guard *guard = conf->guard == NULL ? &no_guard : conf->guard;
+    if (ctx == NULL || ctx->principal == NULL) {
+        return refuse_token(r, guard, NULL, "send a token: Authorization: Bearer <token>");
+    }
+    return refuse_scope(r, guard, scope);
+}
+
 // The one token after "Bearer"; false: something else stands there.
 static bool read_bearer(struct str header, struct str *token)
 {
