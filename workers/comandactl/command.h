@@ -56,6 +56,8 @@ extern const struct ctl_noun ctl_product;
 extern const struct ctl_noun ctl_stock;
 extern const struct ctl_noun ctl_event;
 extern const struct ctl_noun ctl_projection;
+extern const struct ctl_noun ctl_dlq;
+extern const struct ctl_noun ctl_saga;
 
 // The line as it was read.
 struct ctl {

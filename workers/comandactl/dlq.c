@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+// comandactl dlq: shows the dead letters and gives them back to their queue.
+#include <string.h>
+
+#include "application/ports/message_bus.h"
+#include "base/json_view.h"
+#include "infrastructure/rabbitmq/message_bus_rabbitmq.h"
+#include "infrastructure/rabbitmq/topology_link.h"
+#include "sagas.h"
+#include "table.h"
+
+enum {
+    LIST_DEFAULT = 50,
+    LIMIT_MAX = 10000,
+    BATCH = 100,
+    WAIT_MS = 2000,
+    PUBLISH_MS = 10000,
+    BATCH_BYTES_MAX = 256 * 1024 * 1024
+};
+
+struct dead {
+    struct ctl *ctl;
+    struct rabbitmq_settings settings;
+    struct topology topology;
+    struct topology_queue_state *states;
+};
+
+static enum ctl_exit look(struct dead *dead)
+{
+    struct ctl *ctl = dead->ctl;
+    struct rabbitmq_connection *connection = NULL;
+    enum ctl_exit code = ctl_amqp(ctl, &dead->settings);
+    if (code == CTL_OK) {
+        code = ctl_topology(ctl, NULL, &dead->topology);
+    }
+    if (code == CTL_OK) {
+        code = ctl_amqp_open(ctl, &dead->settings, &connection);
+    }
+    if (code != CTL_OK) {
+        return code;
+    }
+    dead->states = arena_array(ctl->arena, dead->topology.queue_count, sizeof(*dead->states));
+    struct topology_report report = {0};
+    enum status status = dead->states == NULL
+                             ? STATUS_NO_MEMORY
+                             : topology_check(connection, &dead->topology, dead->states, &report);
+    rabbitmq_connection_close(connection);
+    return status == STATUS_OK ? CTL_OK
+                               : ctl_fail(ctl, ctl_exit_of(status), "RabbitMQ: %s", report.cause);
+}
+
+// "payment", "comanda.payment" and "comanda.payment.dead" all name the last.
+static const struct topology_queue *find_queue(const struct dead *dead, const char *given,
+                                               size_t *index)
+{
+    struct str name = str_from(given);
+    for (size_t at = 0; at < dead->topology.queue_count; at++) {
+        const struct topology_queue *queue = &dead->topology.queues[at];
+        struct str dead_name = queue->name;
+        if (queue->role != QUEUE_DEAD) {
+            continue;
+        }
+        struct str work = {dead_name.data, dead_name.len - strlen(".dead")};
+        struct str role = {work.data + strlen("comanda."), work.len - strlen("comanda.")};
+        if (str_eq(name, dead_name) || str_eq(name, work) || str_eq(name, role)) {
+            *index = at;
+            return queue;
+        }
+    }
+    return NULL;
+}
+
+static struct str work_queue_of(const struct topology_queue *queue)
+{
+    return (struct str){queue->name.data, queue->name.len - strlen(".dead")};
+}
+
+// --- list
+
+static enum ctl_exit list_queues(const struct dead *dead)
+{
+    static const struct table_column columns[] = {{"queue", TABLE_TEXT}, {"dead", TABLE_NUMBER}};
+    struct table table;
+    int64_t total = 0;
+    table_begin(&table, dead->ctl, columns, 2);
+    for (size_t at = 0; at < dead->topology.queue_count; at++) {
+        const struct topology_queue *queue = &dead->topology.queues[at];
+        if (queue->role == QUEUE_DEAD) {
+            const struct str cells[] = {work_queue_of(queue),
+                                        table_number(dead->ctl, dead->states[at].messages)};
+            (void)table_add(&table, cells);
+            total += dead->states[at].messages;
+        }
+    }
+    table_print(&table, "there are no queues");
+    return total == 0 ? CTL_OK : CTL_NO;
+}
+
+static struct str member_text(struct str body, struct str name, struct arena *arena)
+{
+    size_t offset;
+    struct str text;
+    bool found = json_check(body, &offset) == JSON_OK &&
+                 json_view_string(json_view_member(body, name), arena, &text);
+    return found ? text : (struct str){NULL, 0};
+}
+
+static void add_message(struct table *table, const struct message *message)
+{
+    const struct ctl *ctl = table->ctl;
+    const struct message_attempts *attempts = &message->attempts;
+    const struct str none = {NULL, 0};
+    const struct str cells[] = {
+        uuid_is_nil(message->id) ? none : table_uuid(ctl, message->id.bytes),
+        member_text(message->body, STR("type"), ctl->arena),
+        member_text(message->body, STR("subject"), ctl->arena),
+        member_text(message->body, STR("correlationid"), ctl->arena),
+        table_number(ctl, attempts->count),
+        attempts->first_at_us == 0 ? none : table_instant(ctl, attempts->first_at_us),
+        attempts->last_at_us == 0 ? none : table_instant(ctl, attempts->last_at_us),
+        attempts->cause,
+    };
+    (void)table_add(table, cells);
+}
+
+// Takes the messages into hand and gives them all back: nobody else sees them for that moment.
+static enum ctl_exit list_messages(const struct dead *dead, const struct topology_queue *queue,
+                                   size_t limit)
+{
+    static const struct table_column columns[] = {
+        {"message_id", TABLE_TEXT},     {"type", TABLE_TEXT},       {"subject", TABLE_TEXT},
+        {"correlation_id", TABLE_TEXT}, {"attempts", TABLE_NUMBER}, {"first_failure", TABLE_TEXT},
+        {"last_failure", TABLE_TEXT},   {"cause", TABLE_TEXT}};
+    struct ctl *ctl = dead->ctl;
+    struct message_bus_rabbitmq *bus = message_bus_rabbitmq_new(&dead->settings, queue->name);
+    if (bus == NULL) {
+        return ctl_fail(ctl, CTL_INTERNAL, "no memory");
+    }
+    struct table table;
+    table_begin(&table, ctl, columns, sizeof(columns) / sizeof(columns[0]));
+    struct message *messages = NULL;
+    size_t count = 1, seen = 0;
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && count > 0 && seen < limit) {
+        size_t most = limit - seen < BATCH ? limit - seen : BATCH;
+        status = message_bus_receive(message_bus_rabbitmq_port(bus), most, WAIT_MS, 100, ctl->arena,
+                                     &messages, &count);
+        for (size_t at = 0; status == STATUS_OK && at < count; at++) {
+            add_message(&table, &messages[at]);
+        }
+        seen += status == STATUS_OK ? count : 0;
+    }
+    if (status != STATUS_OK) {
+        ctl_fail(ctl, ctl_exit_of(status), "RabbitMQ: %s", message_bus_rabbitmq_health(bus).cause);
+    }
+    message_bus_rabbitmq_free(bus); // what is not acknowledged goes back
+    if (status == STATUS_OK) {
+        table_print(&table, "no dead letters there");
+    }
+    return status != STATUS_OK ? ctl_exit_of(status) : seen == 0 ? CTL_OK : CTL_NO;
+}
+
+static bool read_limit(struct ctl *ctl, int64_t fallback, int64_t *limit)
+{
+    const char *text = ctl_option_value(ctl, "--limit");
+    *limit = fallback;
+    if (text != NULL &&
+        (!str_to_int64(str_from(text), limit) || *limit < 1 || *limit > LIMIT_MAX)) {
+        ctl_fail(ctl, CTL_USAGE, "--limit %s: write a number from 1 to %d", text, LIMIT_MAX);
+        return false;
+    }
+    return true;
+}
+
+static enum ctl_exit unknown_queue(const struct dead *dead)
+{
+    return ctl_fail(dead->ctl, CTL_USAGE, "there is no queue %s; comandactl dlq list shows them",
+                    dead->ctl->arguments[0]);
+}
+
+static void take_few(struct dead *dead, int64_t limit)
+{
+    dead->settings.prefetch = limit < BATCH ? (int)limit : BATCH;
+}
+
+static enum ctl_exit run_list(struct ctl *ctl)
+{
+    struct dead dead = {.ctl = ctl};
+    int64_t limit;
+    size_t index;
+    if (!read_limit(ctl, LIST_DEFAULT, &limit)) {
+        return CTL_USAGE;
+    }
+    enum ctl_exit code = look(&dead);
+    if (code != CTL_OK || ctl->argument_count == 0) {
+        return code != CTL_OK ? code : list_queues(&dead);
+    }
+    const struct topology_queue *queue = find_queue(&dead, ctl->arguments[0], &index);
+    if (queue == NULL) {
+        return unknown_queue(&dead);
+    }
+    dead.settings.prefetch = (int)limit; // all that are listed are in hand at once
+    return list_messages(&dead, queue, (size_t)limit);
+}
+
+// --- redrive
+
+struct redrive {
+    struct dead *dead;
+    struct message_bus *bus;
+    struct str work_queue;
+    int64_t left;
+    int64_t moved;
+};
+
+// Begins its ladder anew: nothing of the old attempts goes with it.
+static struct message as_new(const struct redrive *redrive, const struct message *letter)
+{
+    struct message message = *letter;
+    message.exchange = STR(""); // the default exchange: straight into the queue
+    message.routing_key = redrive->work_queue;
+    message.attempts = (struct message_attempts){.cause = STR("")};
+    return message;
+}
+
+static enum status publish_all(struct redrive *redrive, const struct message *letters, size_t count,
+                               struct arena *arena)
+{
+    struct message *copies = arena_array(arena, count, sizeof(*copies));
+    enum publish_outcome *outcomes = arena_array(arena, count, sizeof(*outcomes));
+    if (copies == NULL || outcomes == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    for (size_t at = 0; at < count; at++) {
+        copies[at] = as_new(redrive, &letters[at]);
+    }
+    enum status status = message_bus_publish(redrive->bus, copies, count, PUBLISH_MS, outcomes);
+    for (size_t at = 0; at < count && status == STATUS_OK; at++) {
+        status = outcomes[at] == PUBLISHED ? STATUS_OK : STATUS_REFUSED;
+    }
+    return status;
+}
+
+// Published and confirmed first, then acknowledged: a letter may be there twice for a moment, never
+// nowhere.
+static enum status move_batch(struct redrive *redrive, struct arena *arena, size_t *count)
+{
+    struct message *letters = NULL;
+    size_t most = redrive->left < BATCH ? (size_t)redrive->left : BATCH;
+    enum status status =
+        message_bus_receive(redrive->bus, most, WAIT_MS, 50, arena, &letters, count);
+    if (status != STATUS_OK || *count == 0) {
+        return status;
+    }
+    status = publish_all(redrive, letters, *count, arena);
+    if (status == STATUS_OK) {
+        status = message_bus_ack(redrive->bus, letters[*count - 1].delivery_tag, true);
+    }
+    if (status == STATUS_OK) {
+        redrive->moved += (int64_t)*count;
+        redrive->left -= (int64_t)*count;
+    }
+    return status;
+}
+
+static enum status move_all(struct redrive *redrive)
+{
+    struct arena arena;
+    arena_init(&arena, 256 * 1024, BATCH_BYTES_MAX);
+    size_t count = 1;
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && count > 0 && redrive->left > 0) {
+        arena_reset(&arena);
+        status = move_batch(redrive, &arena, &count);
+    }
+    arena_free(&arena);
+    return status;
+}
+
+static void print_moved(const struct ctl *ctl, const struct redrive *redrive)
+{
+    if (ctl->json) {
+        printf("{\"queue\":\"%.*s\",\"redriven\":%lld}\n", STR_FMT(redrive->work_queue),
+               (long long)redrive->moved);
+    } else {
+        printf("%lld dead letters went back to %.*s\n", (long long)redrive->moved,
+               STR_FMT(redrive->work_queue));
+    }
+}
+
+static enum ctl_exit redrive_queue(struct dead *dead, const struct topology_queue *queue,
+                                   int64_t limit)
+{
+    struct ctl *ctl = dead->ctl;
+    take_few(dead, limit);
+    struct message_bus_rabbitmq *bus = message_bus_rabbitmq_new(&dead->settings, queue->name);
+    if (bus == NULL) {
+        return ctl_fail(ctl, CTL_INTERNAL, "no memory");
+    }
+    struct redrive redrive = {.dead = dead,
+                              .bus = message_bus_rabbitmq_port(bus),
+                              .work_queue = work_queue_of(queue),
+                              .left = limit};
+    enum status status = move_all(&redrive);
+    enum ctl_exit code = CTL_OK;
+    if (status != STATUS_OK) {
+        const char *cause = message_bus_rabbitmq_health(bus).cause;
+        code = ctl_fail(ctl, ctl_exit_of(status), "after %lld letters: %s",
+                        (long long)redrive.moved, cause[0] == '\0' ? status_text(status) : cause);
+    } else {
+        print_moved(ctl, &redrive);
+    }
+    message_bus_rabbitmq_free(bus);
+    return code;
+}
+
+static enum ctl_exit run_redrive(struct ctl *ctl)
+{
+    struct dead dead = {.ctl = ctl};
+    int64_t limit;
+    size_t index = 0;
+    enum ctl_exit code = look(&dead);
+    const struct topology_queue *queue =
+        code == CTL_OK ? find_queue(&dead, ctl->arguments[0], &index) : NULL;
+    if (queue == NULL) {
+        return code != CTL_OK ? code : unknown_queue(&dead);
+    }
+    // No more than lie there now: one that fails at once must not go round and round.
+    int64_t there = dead.states[index].messages;
+    if (!read_limit(ctl, there < LIMIT_MAX ? there : LIMIT_MAX, &limit)) {
+        return CTL_USAGE;
+    }
+    limit = limit < there ? limit : there;
+    if (limit == 0) {
+        print_moved(ctl, &(struct redrive){.work_queue = work_queue_of(queue)});
+        return CTL_OK;
+    }
+    return redrive_queue(&dead, queue, limit);
+}
+
+static const struct ctl_option list_options[] = {
+    {"--limit", "N", "messages to show, 1 to 10000 (50)"},
+    {"--amqp", "URL", "RabbitMQ (else COMANDA_AMQP)"},
+    {NULL, NULL, NULL},
+};
+
+static const struct ctl_option redrive_options[] = {
+    {"--limit", "N", "at most so many, 1 to 10000 (all that lie there now)"},
+    {"--amqp", "URL", "RabbitMQ (else COMANDA_AMQP)"},
+    {NULL, NULL, NULL},
+};
+
+static const struct ctl_verb verbs[] = {
+    {"list", "[QUEUE]", 0, 1,
+     "count the dead letters, or show a queue's; exit 1 when there are any", list_options,
+     run_list},
+    {"redrive", "QUEUE", 1, 1, "give a queue its dead letters back, each with a fresh ladder",
+     redrive_options, run_redrive},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
+
+const struct ctl_noun ctl_dlq = {
+    .name = "dlq",
+    .summary = "dead letters: messages that could not be handled",
+    .verbs = verbs,
+    .examples = "  comandactl dlq list\n"
+                "  comandactl dlq list payment --json\n"
+                "  comandactl dlq redrive payment --limit 10\n",
+};

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sagas' definitions and the broker's topology, as verbs of the operator need them.
+#pragma once
+
+#include "application/saga/definition.h"
+#include "command.h"
+#include "infrastructure/rabbitmq/connection.h"
+#include "infrastructure/rabbitmq/topology.h"
+
+// From the folder of --sagas or COMANDA_SAGAS, else conf/sagas.
+enum ctl_exit ctl_sagas(struct ctl *ctl, const struct saga_definitions **definitions);
+
+// What the relay declares, made from the contexts and the definitions.
+enum ctl_exit ctl_topology(struct ctl *ctl, const struct saga_definitions *definitions,
+                           struct topology *topology);
+
+// As --amqp or COMANDA_AMQP says.
+enum ctl_exit ctl_amqp(struct ctl *ctl, struct rabbitmq_settings *settings);
+enum ctl_exit ctl_amqp_open(struct ctl *ctl, const struct rabbitmq_settings *settings,
+                            struct rabbitmq_connection **connection);
