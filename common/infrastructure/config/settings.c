@@ -84,10 +84,13 @@ static struct found find(const struct sources *sources, struct str name)
     return found.value.data != NULL ? found : find_in_file(sources, name);
 }
 
-// NAME_FILE names a file with the value; a newline at its end is not part of it.
+// NAME_FILE names a file with a secret's value; a newline at its end is not part of it.
 static enum status find_by_file(struct sources *sources, const struct setting *setting,
                                 struct found *found)
 {
+    if (setting->type != SETTING_SECRET) {
+        return STATUS_OK;
+    }
     struct str name = arena_printf(sources->arena, "%s_FILE", setting->name);
     if (name.data == NULL) {
         return STATUS_NO_MEMORY;
@@ -158,9 +161,11 @@ static bool is_known(const struct settings *settings, struct str name)
     for (size_t at = 0; at < settings->count; at++) {
         struct str known = str_from(settings->items[at]->name);
         struct str head = {name.data, known.len};
+        bool secret = settings->items[at]->type == SETTING_SECRET;
         if (str_starts_with(name, known) &&
             (name.len == known.len ||
-             str_eq((struct str){name.data + head.len, name.len - head.len}, STR("_FILE")))) {
+             (secret &&
+              str_eq((struct str){name.data + head.len, name.len - head.len}, STR("_FILE"))))) {
             return true;
         }
     }

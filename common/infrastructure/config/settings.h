@@ -2,8 +2,8 @@
 // A program's settings: one table that is read, checked, documented and printed the same way.
 //
 // A value comes from the environment, else from a file of NAME=value lines (the syntax of systemd's
-// EnvironmentFile), else from the table. NAME_FILE names a file that holds the value instead, for
-// secrets. A program starts with all of its settings right or not at all.
+// EnvironmentFile), else from the table. A secret's NAME_FILE names a file that holds the value
+// instead. A program starts with all of its settings right or not at all.
 #pragma once
 
 #include <stdbool.h>

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs one of our daemons against real servers, with a database and a virtual host of the test's own."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+
+import pika
+import psycopg2
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("COMANDA_BUILD", ROOT / "build"))
+
+CONTEXTS = {"payments": "payment", "inventory": "inventory", "shipping": "shipping",
+            "ordering": "ordering"}
+
+
+def until(condition, what, timeout=20.0, every=0.05):
+    """Waits until the condition gives something true, and gives it."""
+    deadline = time.monotonic() + timeout
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"in {timeout} s not seen: {what}")
+        time.sleep(every)
+
+
+class Database:
+    """A migrated database of its own."""
+
+    def __init__(self):
+        self.admin = os.environ["COMANDA_TEST_POSTGRES"]
+        self.name = "comanda_test_" + uuid.uuid4().hex[:12]
+        self.run_admin(f'create database "{self.name}"')
+        self.conninfo = f"{self.admin} dbname={self.name}"
+
+    def run_admin(self, sql):
+        connection = psycopg2.connect(self.admin)
+        connection.autocommit = True
+        connection.cursor().execute(sql)
+        connection.close()
+
+    def migrate(self):
+        subprocess.run([BUILD / "bin/comandactl", "migrate", "--postgres", self.conninfo],
+                       check=True, capture_output=True, timeout=120)
+
+    def rows(self, sql, *values):
+        connection = psycopg2.connect(self.conninfo)
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute(sql, values or None)
+        found = cursor.fetchall() if cursor.description else []
+        connection.close()
+        return found
+
+    def drop(self):
+        self.run_admin(f'drop database if exists "{self.name}" with (force)')
+
+
+class Broker:
+    """A virtual host of its own, with the topology of ARCHITECTURE.md and short retry delays. A
+    role's queues are declared when they are first needed."""
+
+    def __init__(self, retry_ms=(200, 300, 400)):
+        self.http = os.environ["COMANDA_TEST_AMQP_HTTP"]
+        url = urllib.parse.urlsplit(os.environ["COMANDA_TEST_AMQP"])
+        self.vhost = "comanda-" + uuid.uuid4().hex[:12]
+        self.call("PUT", f"/api/vhosts/{self.vhost}")
+        self.call("PUT", f"/api/permissions/{self.vhost}/{url.username}",
+                  {"configure": ".*", "write": ".*", "read": ".*"})
+        self.url = f"amqp://{url.netloc}/{self.vhost}"
+        self.connection = pika.BlockingConnection(pika.URLParameters(self.url + "?heartbeat=0"))
+        self.channel = self.connection.channel()
+        self.channel.confirm_delivery()
+        self.retry_ms = retry_ms
+        self.roles = set()
+        for name in ("comanda.events", "comanda.commands", "comanda.replies"):
+            self.channel.exchange_declare(name, "topic", durable=True)
+        for name in ("comanda.retry", "comanda.dead"):
+            self.channel.exchange_declare(name, "direct", durable=True)
+
+    def call(self, method, path, body=None):
+        url = urllib.parse.urlsplit(self.http)
+        request = urllib.request.Request(
+            f"http://{url.hostname}:{url.port}{path}", method=method,
+            data=json.dumps(body or {}).encode(), headers={"Content-Type": "application/json"})
+        manager = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+        manager.add_password(None, request.full_url, url.username, url.password)
+        opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(manager))
+        with opener.open(request, timeout=20) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def need(self, context):
+        """Declares the queues of a context's role."""
+        queue = "comanda." + CONTEXTS[context]
+        if queue in self.roles:
+            return
+        self.roles.add(queue)
+        quorum = {"x-queue-type": "quorum"}
+        self.channel.queue_declare(queue, durable=True, arguments=quorum)
+        self.channel.queue_bind(queue, "comanda.commands", context + ".#")
+        for rung, delay in enumerate(self.retry_ms, 1):
+            self.channel.queue_declare(
+                f"{queue}.retry.{rung}", durable=True,
+                arguments=dict(quorum, **{"x-message-ttl": delay, "x-dead-letter-exchange": "",
+                                          "x-dead-letter-routing-key": queue}))
+            self.channel.queue_bind(f"{queue}.retry.{rung}", "comanda.retry", f"{queue}.{rung}")
+        self.channel.queue_declare(queue + ".dead", durable=True, arguments=quorum)
+        self.channel.queue_bind(queue + ".dead", "comanda.dead", queue)
+
+    def publish(self, routing_key, body, message_id=None, exchange="comanda.commands"):
+        self.need(routing_key.split(".")[0])
+        self.channel.basic_publish(
+            exchange, routing_key, body if isinstance(body, bytes) else json.dumps(body).encode(),
+            pika.BasicProperties(content_type="application/cloudevents+json", delivery_mode=2,
+                                 message_id=message_id), mandatory=True)
+
+    def ready(self, queue):
+        """Messages that wait in the queue; those in someone's hands are not among them."""
+        return self.channel.queue_declare(queue, passive=True).method.message_count
+
+    def get(self, queue):
+        """Takes a message out: (headers, body), or None."""
+        method, properties, body = self.channel.basic_get(queue, auto_ack=True)
+        return None if method is None else (properties.headers or {}, body)
+
+    def drop(self):
+        if self.connection.is_open:
+            self.connection.close()
+        self.call("DELETE", f"/api/vhosts/{self.vhost}")
+
+
+class Daemon:
+    """One process; its log is read from a file."""
+
+    def __init__(self, name, folder, **settings):
+        self.name = name
+        self.log_path = pathlib.Path(folder) / f"{name}-{uuid.uuid4().hex[:8]}.log"
+        self.probe_path = self.log_path.with_suffix(".probe")
+        environment = dict(os.environ, COMANDA_PROBE="127.0.0.1:0",
+                           COMANDA_PROBE_FILE=str(self.probe_path))
+        environment.update({key: str(value) for key, value in settings.items()})
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen([BUILD / "bin" / f"comanda-{name}"], stderr=log,
+                                            env=environment)
+        until(lambda: self.probe_path.exists() or self.process.poll() is not None,
+              f"{name} listens")
+        assert self.process.poll() is None, self.log_path.read_text()
+        self.address = self.probe_path.read_text().strip()
+
+    def get(self, path):
+        """(status, text)"""
+        try:
+            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def is_ready(self):
+        return self.get("/readyz")[0] == 200
+
+    def wait_ready(self, timeout=20.0):
+        until(self.is_ready, f"{self.name} is ready", timeout)
+        return self
+
+    def checks(self):
+        return json.loads(self.get("/readyz")[1])["checks"]
+
+    def metric(self, line_start):
+        for line in self.get("/metrics")[1].splitlines():
+            if line.startswith(line_start):
+                return float(line.rsplit(" ", 1)[1])
+        return 0.0
+
+    def log(self):
+        return [json.loads(line) for line in self.log_path.read_text().splitlines()]
+
+    def stop(self, how=signal.SIGTERM, timeout=20):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(timeout)
+
+
+def uuid7(unix_ms=None):
+    """A UUID version 7, as the edge makes them."""
+    millis = int(time.time() * 1000) if unix_ms is None else unix_ms
+    random = uuid.uuid4().int
+    value = (millis & (2 ** 48 - 1)) << 80 | 7 << 76 | (random >> 64 & 0xfff) << 64
+    return uuid.UUID(int=value | 2 << 62 | random & (2 ** 62 - 1))
+
+
+def command_event(command, payload, stream_id, message_id=None, saga_id=None, step="authorize",
+                  direction="forward", tenant="main", correlation_id="c-1"):
+    """A command as the relay publishes it: (message id, CloudEvent)."""
+    message_id = str(message_id or uuid7())
+    saga_id = str(saga_id or uuid7())
+    return message_id, {
+        "specversion": "1.0", "id": message_id, "source": f"/comanda/{tenant}/saga",
+        "type": step, "subject": saga_id, "time": "2026-11-24T06:52:25.123Z",
+        "datacontenttype": "application/json", "sequence": "2", "correlationid": correlation_id,
+        "tenant": tenant, "category": "saga", "kind": "command", "schemaversion": 1,
+        "route": command,
+        "data": {"saga_id": saga_id, "saga": "order_fulfilment", "saga_version": 1, "step": step,
+                 "direction": direction, "attempt": 1, "stream_id": str(stream_id),
+                 "command": command, "payload": payload}}

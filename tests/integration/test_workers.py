@@ -1,0 +1,593 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The workers' runtime against real servers: commands, replies, ladder, poison, servers that go away."""
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.parse
+import uuid
+
+import pika
+import pytest
+
+from daemon import BUILD, Broker, Daemon, Database, command_event, until, uuid7
+
+AUTHORIZE = {"amount": 3980, "currency": "BRL", "payment_token": "tok_ok"}
+
+
+@pytest.fixture(scope="module")
+def database():
+    made = Database()
+    made.migrate()
+    yield made
+    made.drop()
+
+
+@pytest.fixture
+def broker():
+    made = Broker()
+    yield made
+    made.drop()
+
+
+@pytest.fixture
+def start(database, broker, tmp_path):
+    """Starts daemons that are ended with the test."""
+    started = []
+
+    def start_one(name, **settings):
+        broker.need({"payment": "payments"}.get(name, name))
+        daemon = Daemon(name, tmp_path, **{"COMANDA_POSTGRES": database.conninfo,
+                                           "COMANDA_AMQP": broker.url, **settings})
+        started.append(daemon)
+        return daemon
+
+    yield start_one
+    for daemon in started:
+        if daemon.process.poll() is None:
+            daemon.process.send_signal(signal.SIGCONT)
+            daemon.stop(signal.SIGKILL)
+
+
+def replies(database, *message_ids):
+    """Outcome (and code) of each command that has its reply."""
+    rows = database.rows(
+        "select data->>'command_id', data->>'outcome', data->>'code' from comanda.events"
+        " where kind = 'reply' and data->>'command_id' = any(%s)", list(message_ids))
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def reply_of(database, message_id, timeout=20):
+    return until(lambda: replies(database, message_id), f"a reply to {message_id}",
+                 timeout)[message_id]
+
+
+def events_of(database, stream_id):
+    return [row[0] for row in database.rows(
+        "select type from comanda.events where stream_id = %s order by version", str(stream_id))]
+
+
+def journal(database, stream_id):
+    return database.rows(
+        "select operation, outcome from sandbox.journal where key like %s order by recorded_at",
+        f"{stream_id}:%")
+
+
+def send(broker, command, payload, stream_id, **more):
+    message_id, event = command_event(command, payload, stream_id, **more)
+    broker.publish(command, event, message_id)
+    return message_id
+
+
+# --- a command and its reply
+
+def test_a_command_leads_to_its_event_and_one_reply(database, broker, start):
+    start("payment").wait_ready()
+    payment = uuid7()
+    message_id = send(broker, "payments.authorize_payment", AUTHORIZE, payment)
+    assert reply_of(database, message_id) == ("ok", None)
+    assert events_of(database, payment) == ["PaymentAuthorized"]
+    assert journal(database, payment) == [("authorize", "done")]
+    row = database.rows("select category, version, type, kind::text, meta from comanda.events"
+                        " where data->>'command_id' = %s and kind = 'reply'", message_id)[0]
+    assert row[:4] == ("reply", 1, "ok", "reply")
+    assert row[4]["causation_id"] == message_id and row[4]["correlation_id"] == "c-1"
+    assert row[4]["route"] == "order_fulfilment"
+
+
+def test_a_command_delivered_twice_is_handled_once(database, broker, start):
+    start("payment").wait_ready()
+    payment = uuid7()
+    message_id, event = command_event("payments.authorize_payment", AUTHORIZE, payment)
+    for _ in range(5):
+        broker.publish("payments.authorize_payment", event, message_id)
+    reply_of(database, message_id)
+    until(lambda: broker.ready("comanda.payment") == 0, "an empty queue")
+    time.sleep(0.3)
+    assert events_of(database, payment) == ["PaymentAuthorized"]
+    assert len(database.rows("select 1 from comanda.events where kind = 'reply'"
+                             " and data->>'command_id' = %s", message_id)) == 1
+
+
+def test_a_declined_card_is_a_refusal_and_is_remembered(database, broker, start):
+    start("payment").wait_ready()
+    payment = uuid7()
+    declined = dict(AUTHORIZE, payment_token="tok_declined")
+    first = send(broker, "payments.authorize_payment", declined, payment)
+    assert reply_of(database, first) == ("rejected", "payment_declined")
+    again = send(broker, "payments.authorize_payment", declined, payment)
+    assert reply_of(database, again)[0] == "rejected"
+    assert journal(database, payment) == [("authorize", "refused")]
+
+
+def test_a_payment_runs_to_capture_and_is_refunded(database, broker, start):
+    start("payment").wait_ready()
+    payment = uuid7()
+    steps = [("payments.authorize_payment", AUTHORIZE, {}),
+             ("payments.capture_payment", {"amount": 3980, "currency": "BRL"}, {}),
+             ("payments.refund_payment", {}, {"direction": "compensate"})]
+    for command, payload, more in steps:
+        message_id = send(broker, command, payload, payment, **more)
+        assert reply_of(database, message_id)[0] == "ok"
+    assert events_of(database, payment) == ["PaymentAuthorized", "PaymentCaptured",
+                                            "PaymentRefunded"]
+    assert journal(database, payment) == [("authorize", "done"), ("capture", "done"),
+                                          ("refund", "done")]
+
+
+def test_a_void_that_overtakes_authorize_leaves_a_tombstone_on_both_sides(database, broker, start):
+    start("payment").wait_ready()
+    payment = uuid7()
+    void = send(broker, "payments.void_payment", {}, payment, direction="compensate")
+    assert reply_of(database, void)[0] == "ok"
+    late = send(broker, "payments.authorize_payment", AUTHORIZE, payment)
+    assert reply_of(database, late)[0] == "rejected"
+    assert ("authorize", "done") not in journal(database, payment)
+
+
+def test_the_carrier_refuses_a_marked_postal_code(database, broker, start):
+    start("shipping").wait_ready()
+    address = {"name": "A", "street": "B 1", "city": "C", "postal_code": "01310-100",
+               "country": "BR"}
+    good, bad = uuid7(), uuid7()
+    accepted = send(broker, "shipping.schedule_shipment", {"ship_to": address}, good)
+    refused = send(broker, "shipping.schedule_shipment",
+                   {"ship_to": dict(address, postal_code="00000-000")}, bad)
+    assert reply_of(database, accepted)[0] == "ok"
+    assert reply_of(database, refused) == ("rejected", "shipment_refused")
+    cancel = send(broker, "shipping.cancel_shipment", {}, good, direction="compensate")
+    assert reply_of(database, cancel)[0] == "ok"
+    assert journal(database, good) == [("schedule", "done"), ("cancel", "done")]
+
+
+def test_orders_for_the_same_item_are_decided_together_and_stock_adds_up(database, broker, start):
+    sku = "SKU-" + uuid.uuid4().hex[:8]
+    item = receive_stock(database, sku, 50)
+    reservations = [uuid7() for _ in range(60)]
+    ids = [send(broker, "inventory.reserve_reservation",
+                {"lines": [{"sku": sku, "quantity": 1}]}, reservation, step="reserve")
+           for reservation in reservations]
+    daemon = start("inventory").wait_ready()
+    until(lambda: len(replies(database, *ids)) == 60, "60 replies")
+    outcomes = sorted(replies(database, *ids).values())
+    assert outcomes == [("ok", None)] * 50 + [("rejected", "stock_short")] * 10
+    assert events_of(database, item).count("StockReserved") == 50
+    versions = [row[0] for row in database.rows(
+        "select version from comanda.events where stream_id = %s order by version", str(item))]
+    assert versions == list(range(1, len(versions) + 1))
+    batches = daemon.metric('comanda_message_batch_count{queue="comanda.inventory"}')
+    assert batches < 60, "they were not decided together"
+
+
+def receive_stock(database, sku, quantity):
+    """Puts stock into the log as `stock load` would: one StockReceived as the item's first event."""
+    item = uuid_named("main", "stock_item", sku)
+    database.rows("insert into comanda.events (epoch, tenant, category, stream_id, version,"
+                  " event_id, kind, type, schema_version, data, meta) select l.epoch, 'main',"
+                  " 'stock_item', %s, 1, %s, 'event', 'StockReceived', 1, %s, '{}'"
+                  " from comanda.log l", str(item), str(uuid7()),
+                  json.dumps({"sku": sku, "quantity": quantity, "receipt": "test"}))
+    return item
+
+
+def uuid_named(tenant, category, name):
+    """uuid_named of base/uuid.c, said again."""
+    pieces = b"".join(len(part).to_bytes(4, "big") + part.encode()
+                      for part in (tenant, category, name))
+    digest = bytearray(hashlib.sha256(pieces).digest()[:16])
+    digest[0] |= 0x80
+    digest[6] = digest[6] & 0x0f | 0x80
+    digest[8] = digest[8] & 0x3f | 0x80
+    return uuid.UUID(bytes=bytes(digest))
+
+
+# --- the failure ladder
+
+def test_a_silent_provider_holds_up_nobody_and_its_message_ends_in_the_dead_letters(
+        database, broker, start):
+    daemon = start("payment").wait_ready()
+    silent, good = uuid7(), uuid7()
+    stuck = send(broker, "payments.authorize_payment",
+                 dict(AUTHORIZE, payment_token="tok_silent"), silent)
+    fine = send(broker, "payments.authorize_payment", AUTHORIZE, good)
+    assert reply_of(database, fine, timeout=5)[0] == "ok"
+    headers, body = until(lambda: broker.get("comanda.payment.dead"), "a dead letter")
+    assert json.loads(body)["id"] == stuck
+    text = json.dumps({key: str(value) for key, value in headers.items()})
+    assert "payment.authorize: no answer" in text
+    assert 4 in headers.values(), headers
+    assert not replies(database, stuck)
+    assert daemon.metric('comanda_messages_total{queue="comanda.payment",outcome="retried"}') == 3
+    assert daemon.metric('comanda_dead_letters{queue="comanda.payment"}') == 1
+
+
+def test_a_late_provider_answers_only_after_the_payment_was_undone(database, broker, start):
+    start("payment").wait_ready()
+    payment = uuid7()
+    late = dict(AUTHORIZE, payment_token="tok_late")
+    authorize = send(broker, "payments.authorize_payment", late, payment)
+    until(lambda: journal(database, payment) == [("authorize", "done")], "done at the provider")
+    void = send(broker, "payments.void_payment", {}, payment, direction="compensate")
+    assert reply_of(database, void)[0] == "ok"
+    assert reply_of(database, authorize)[0] == "rejected"
+    assert journal(database, payment) == [("authorize", "done"), ("void", "done")]
+
+
+@pytest.mark.parametrize("name, body, cause", [
+    ("not JSON", b"{nonsense", "body"),
+    ("no object", b"[]", "body"),
+    ("nothing", b"", "body"),
+    ("too large", b"[" + b" " * 300000 + b"]", "256 KiB"),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_what_cannot_be_read_goes_to_the_dead_letters_at_once(database, broker, start, name, body,
+                                                              cause):
+    start("payment").wait_ready()
+    broker.publish("payments.authorize_payment", body, str(uuid7()))
+    good = send(broker, "payments.authorize_payment", AUTHORIZE, uuid7())
+    headers, dead = until(lambda: broker.get("comanda.payment.dead"), f"a dead letter: {name}", 5)
+    assert cause in str(headers), headers
+    assert dead[:1000] == body[:1000]
+    assert reply_of(database, good)[0] == "ok"
+
+
+@pytest.mark.parametrize("change, cause", [
+    (lambda event: event["data"].pop("payload"), "data.payload"),
+    (lambda event: event["data"].update(stream_id="no"), "data.stream_id"),
+    (lambda event: event["data"].update(direction="sideways"), "data.direction"),
+    (lambda event: event["data"].update(payload={"amount": -1}), "data.payload/"),
+    (lambda event: event["data"].update(command="payments.steal_payment"), "data.command"),
+])
+def test_a_command_that_makes_no_sense_names_the_member(database, broker, start, change, cause):
+    start("payment").wait_ready()
+    message_id, event = command_event("payments.authorize_payment", AUTHORIZE, uuid7())
+    change(event)
+    broker.publish("payments.authorize_payment", event, message_id)
+    headers, _ = until(lambda: broker.get("comanda.payment.dead"), "a dead letter", 5)
+    assert cause in str(headers), headers
+
+
+def test_a_command_that_nobody_knows_is_poison(database, broker, start):
+    start("payment").wait_ready()
+    message_id, event = command_event("payments.steal_payment", {}, uuid7())
+    broker.publish("payments.steal_payment", event, message_id)
+    headers, _ = until(lambda: broker.get("comanda.payment.dead"), "a dead letter", 5)
+    assert "payments.steal_payment" in str(headers)
+
+
+def test_forged_attempt_headers_do_not_stop_the_queue(database, broker, start):
+    start("payment").wait_ready()
+    message_id, event = command_event("payments.authorize_payment", AUTHORIZE, uuid7())
+    broker.channel.basic_publish(
+        "comanda.commands", "payments.authorize_payment", json.dumps(event).encode(),
+        pika.BasicProperties(content_type="application/cloudevents+json", message_id=message_id,
+                             headers={"comanda-attempts": "many", "x-death": 7,
+                                      "x-delivery-count": -3}))
+    assert reply_of(database, message_id)[0] == "ok"
+
+
+# --- servers that go away
+
+def test_a_postgres_that_is_away_is_no_messages_fault(database, broker, start):
+    blocker = Blocker(database)
+    daemon = start("payment").wait_ready()
+    blocker.close_the_door()
+    message_id = send(broker, "payments.authorize_payment", AUTHORIZE, uuid7())
+    until(lambda: not daemon.is_ready(), "not ready without PostgreSQL")
+    assert daemon.checks()["postgres"]["status"] == "failed"
+    assert daemon.get("/healthz")[0] == 200
+    time.sleep(1.5)  # longer than the whole ladder
+    blocker.open_the_door()
+    assert reply_of(database, message_id)[0] == "ok"
+    daemon.wait_ready()
+    assert broker.ready("comanda.payment.dead") == 0
+    assert any("postgres" == line.get("dependency") and line["level"] == "warning"
+               for line in daemon.log())
+
+
+class Blocker:
+    """Makes a database refuse its sessions, as a server that is away does."""
+
+    def __init__(self, database):
+        self.database = database
+
+    def close_the_door(self):
+        self.database.run_admin(f'alter database "{self.database.name}" allow_connections false')
+        self.database.run_admin("select pg_terminate_backend(pid) from pg_stat_activity"
+                                f" where datname = '{self.database.name}'")
+
+    def open_the_door(self):
+        self.database.run_admin(f'alter database "{self.database.name}" allow_connections true')
+
+
+def test_a_broker_that_drops_the_connection_is_reconnected(database, broker, start):
+    daemon = start("payment").wait_ready()
+    for connection in until(lambda: [each for each in broker.call("GET", "/api/connections")
+                                     if each.get("vhost") == broker.vhost
+                                     and "payment" in str(each.get("client_properties"))],
+                            "the daemon's connections in the management's list", 20):
+        broker.call("DELETE", "/api/connections/" + urllib.parse.quote(connection["name"]))
+    message_id = send(broker, "payments.authorize_payment", AUTHORIZE, uuid7())
+    assert reply_of(database, message_id)[0] == "ok"
+    daemon.wait_ready()
+
+
+def test_a_schema_of_another_version_is_not_ready(broker, tmp_path):
+    empty = Database()
+    try:
+        daemon = Daemon("payment", tmp_path, COMANDA_POSTGRES=empty.conninfo,
+                        COMANDA_AMQP=broker.url)
+        broker.need("payments")
+        until(lambda: daemon.checks()["schema"]["detail"].startswith("the schema is version 0"),
+              "the schema named as the reason")
+        assert not daemon.is_ready()
+        empty.migrate()
+        daemon.wait_ready()
+        assert daemon.stop() == 0
+    finally:
+        empty.drop()
+
+
+def test_servers_that_are_not_there_at_start_are_waited_for(tmp_path):
+    daemon = Daemon("shipping", tmp_path, COMANDA_POSTGRES="host=127.0.0.1 port=9 dbname=none",
+                    COMANDA_AMQP="amqp://a:b@127.0.0.1:9/x")
+    time.sleep(1)
+    assert daemon.process.poll() is None
+    assert not daemon.is_ready()
+    assert daemon.get("/healthz")[0] == 200
+    used = os.sysconf("SC_CLK_TCK") and sum(
+        map(int, open(f"/proc/{daemon.process.pid}/stat").read().rsplit(")", 1)[1].split()[11:13]))
+    assert used < 50, "it spins"
+    assert daemon.stop() == 0
+
+
+# --- dying and ending
+
+def test_a_message_that_kills_its_process_ends_alone_in_the_dead_letters(database, broker, start):
+    """Stands in for a crash inside the handler: the process is killed while the poison is in hand,
+    which the test sees by the mark that it carries then."""
+    poison = uuid7()
+    lock = hold_payment(database, poison)
+    innocent = [send(broker, "payments.authorize_payment", AUTHORIZE, uuid7()) for _ in range(20)]
+    bad = send(broker, "payments.authorize_payment", AUTHORIZE, poison)
+    innocent += [send(broker, "payments.authorize_payment", AUTHORIZE, uuid7()) for _ in range(20)]
+    first = start("payment", COMANDA_CRASHES=2, COMANDA_EFFECT_TIMEOUT="30s").wait_ready()
+    until(lambda: waits_for_lock(database), "the whole batch in hand")
+    first.stop(signal.SIGKILL)
+    for crash in (1, 2):
+        daemon = start("payment", COMANDA_CRASHES=2, COMANDA_EFFECT_TIMEOUT="30s")
+        until(lambda: database.rows("select attempts from comanda.suspects where message_id = %s",
+                                    bad) == [(crash,)] and waits_for_lock(database),
+              f"crash {crash} on the suspect alone")
+        daemon.stop(signal.SIGKILL)
+    start("payment", COMANDA_CRASHES=2)
+    headers, body = until(lambda: broker.get("comanda.payment.dead"), "the dead letter", 30)
+    assert json.loads(body)["id"] == bad
+    assert "the process ended each time" in str(headers)
+    until(lambda: len(replies(database, *innocent)) == 40, "all the innocent ones handled", 30)
+    assert broker.ready("comanda.payment.dead") == 0
+    assert database.rows("select count(*) from comanda.suspects") == [(0,)]
+    lock.close()
+
+
+def hold_payment(database, payment):
+    """Locks the provider's row of a payment, so that whoever asks about it waits."""
+    import psycopg2
+    connection = psycopg2.connect(database.conninfo)
+    connection.cursor().execute("insert into sandbox.payments (payment) values (%s)",
+                                (str(payment),))
+    return connection
+
+
+def waits_for_lock(database):
+    return database.rows("select 1 from pg_stat_activity where wait_event_type = 'Lock'"
+                         " and datname = current_database() and query like '%%perform_payments%%'")
+
+
+def test_kill_in_the_middle_loses_and_doubles_nothing(database, broker, start):
+    ids = [send(broker, "payments.authorize_payment", AUTHORIZE, uuid7()) for _ in range(300)]
+    for _ in range(3):
+        daemon = start("payment", COMANDA_BATCH=16)
+        until(lambda: daemon.metric('comanda_message_batch_count{queue="comanda.payment"}') >= 2
+              or len(replies(database, *ids)) == 300, "some batches")
+        daemon.stop(signal.SIGKILL)
+    start("payment")
+    until(lambda: len(replies(database, *ids)) == 300, "a reply to each", 40)
+    assert database.rows("select count(*) from comanda.events where kind = 'reply'"
+                         " and data->>'command_id' = any(%s)", ids) == [(300,)]
+    assert broker.ready("comanda.payment.dead") == 0
+
+
+def test_two_instances_share_a_hot_item(database, broker, start):
+    sku = "SKU-" + uuid.uuid4().hex[:8]
+    item = receive_stock(database, sku, 1000)
+    daemons = [start("inventory", COMANDA_BATCH=8, COMANDA_PREFETCH=16).wait_ready()
+               for _ in range(2)]
+    ids = [send(broker, "inventory.reserve_reservation",
+                {"lines": [{"sku": sku, "quantity": 2}]}, uuid7(), step="reserve")
+           for _ in range(300)]
+    until(lambda: len(replies(database, *ids)) == 300, "300 replies", 60)
+    assert set(replies(database, *ids).values()) == {("ok", None)}
+    assert events_of(database, item).count("StockReserved") == 300
+    for daemon in daemons:
+        assert daemon.metric('comanda_messages_total{queue="comanda.inventory",outcome="ok"}') > 0
+
+
+def test_sigterm_drains_and_gives_back_the_rest(database, broker, start):
+    ids = [send(broker, "payments.authorize_payment", AUTHORIZE, uuid7()) for _ in range(200)]
+    daemon = start("payment", COMANDA_BATCH=8)
+    until(lambda: replies(database, *ids), "the first replies")
+    assert daemon.stop() == 0
+    done = len(replies(database, *ids))
+    until(lambda: broker.ready("comanda.payment") == 200 - done, "the rest is back in the queue")
+    assert daemon.log()[-1]["message"] == "ended"
+
+
+def test_a_state_that_another_worker_has_moved_on_is_read_again(database, broker, start):
+    """Two daemons alternate on one payment, so each one's kept state is old when its turn comes."""
+    payment = uuid7()
+    one = start("payment").wait_ready()
+    assert reply_of(database, send(broker, "payments.authorize_payment", AUTHORIZE, payment))[0] == "ok"
+    two = start("payment").wait_ready()
+    one.process.send_signal(signal.SIGSTOP)
+    capture = send(broker, "payments.capture_payment", {"amount": 3980, "currency": "BRL"}, payment)
+    if not wait_quietly(lambda: replies(database, capture), 3):  # it lay in the stopped one's hands
+        one.process.send_signal(signal.SIGCONT)
+    assert reply_of(database, capture)[0] == "ok"
+    one.process.send_signal(signal.SIGCONT)
+    two.stop()
+    refund = send(broker, "payments.refund_payment", {}, payment, direction="compensate")
+    assert reply_of(database, refund)[0] == "ok"
+    assert events_of(database, payment)[-1] == "PaymentRefunded"
+
+
+def wait_quietly(condition, timeout):
+    try:
+        return until(condition, "", timeout)
+    except AssertionError:
+        return None
+
+
+def test_long_streams_are_read_from_a_snapshot(database, broker, start):
+    sku = "SKU-" + uuid.uuid4().hex[:8]
+    item = receive_stock(database, sku, 1000)
+    daemon = start("inventory", COMANDA_SNAPSHOT_EVERY=10, COMANDA_STATES=0).wait_ready()
+    ids = [send(broker, "inventory.reserve_reservation",
+                {"lines": [{"sku": sku, "quantity": 1}]}, uuid7(), step="reserve")
+           for _ in range(40)]
+    until(lambda: len(replies(database, *ids)) == 40, "40 replies")
+    kept = until(lambda: database.rows("select version from comanda.snapshots where stream_id = %s",
+                                       str(item)), "a snapshot")
+    assert kept[0][0] >= 10
+    database.rows("update comanda.snapshots set state = '{\"broken\":true}' where stream_id = %s",
+                  str(item))
+    more = send(broker, "inventory.reserve_reservation", {"lines": [{"sku": sku, "quantity": 1}]},
+                uuid7(), step="reserve")
+    assert reply_of(database, more)[0] == "ok"
+    assert daemon.process.poll() is None
+
+
+# --- settings, probes, log
+
+def run(name, *arguments, **environment):
+    return subprocess.run([BUILD / "bin" / f"comanda-{name}", *arguments], text=True, timeout=10,
+                          capture_output=True, env=dict(os.environ, **environment))
+
+
+@pytest.mark.parametrize("name", ["payment", "inventory", "shipping"])
+def test_help_and_settings_describe_each_setting(name):
+    table = json.loads(run(name, "--settings").stdout)
+    assert table["program"] == f"comanda-{name}"
+    text = run(name, "--help").stdout
+    for setting in table["settings"]:
+        assert setting["name"] in text and setting["help"]
+    assert {"COMANDA_POSTGRES", "COMANDA_AMQP", "COMANDA_PROBE"} <= {
+        setting["name"] for setting in table["settings"]}
+
+
+@pytest.mark.parametrize("settings, words", [
+    ({}, ["COMANDA_POSTGRES is not set"]),
+    ({"COMANDA_POSTGRES": "nonsense"}, ["COMANDA_POSTGRES", "host="]),
+    ({"COMANDA_AMQP": "http://x"}, ["COMANDA_AMQP", "amqp://"]),
+    ({"COMANDA_BATCH": "0"}, ["COMANDA_BATCH=0", "from 1 to 1024"]),
+    ({"COMANDA_LOG_LEVEL": "loud"}, ["COMANDA_LOG_LEVEL=loud", "debug|info|warning|error"]),
+    ({"COMANDA_PROBE": "here"}, ["COMANDA_PROBE=here", "host:port"]),
+    ({"COMANDA_EFFECT_TIMEOUT": "2 days"}, ["COMANDA_EFFECT_TIMEOUT=2 days", "500ms"]),
+])
+def test_a_bad_setting_fails_at_start_and_is_named(settings, words):
+    base = {} if not settings else {"COMANDA_POSTGRES": "dbname=x", "COMANDA_AMQP": "amqp://a:b@c/d"}
+    for arguments in ((), ("--check",)):
+        ended = run("payment", *arguments, **{**base, **settings})
+        assert ended.returncode == 2
+        for word in words:
+            assert word in ended.stderr
+        assert ended.stderr.count("\n") == 1
+
+
+def test_settings_come_from_a_file_and_secrets_from_files(tmp_path):
+    secret = tmp_path / "postgres"
+    secret.write_text("dbname=x password=hunter2\n")
+    settings = tmp_path / "payment.env"
+    settings.write_text(f"# a comment\nCOMANDA_AMQP='amqp://a:b@c/d'\nCOMANDA_BATCH=7\n"
+                        f"COMANDA_POSTGRES_FILE={secret}\n")
+    assert run("payment", "--file", str(settings), "--check").returncode == 0
+    ended = run("payment", "--file", str(settings), "--check", COMANDA_BATCH="x")
+    assert ended.returncode == 2 and "the environment" in ended.stderr  # it wins over the file
+    settings.write_text(settings.read_text() + "COMANDA_BATHC=7\n")
+    ended = run("payment", "--file", str(settings), "--check")
+    assert ended.returncode == 2 and "line 5" in ended.stderr and "COMANDA_BATHC" in ended.stderr
+    assert "hunter2" not in ended.stderr
+
+
+def test_metrics_pass_promtools_lint(database, broker, start):
+    daemon = start("payment").wait_ready()
+    send_id = send(broker, "payments.authorize_payment", AUTHORIZE, uuid7())
+    reply_of(database, send_id)
+    page = until(lambda: "outcome=\"ok\"" in (text := daemon.get("/metrics")[1]) and text,
+                 "the handled message counted")
+    lint = subprocess.run(["promtool", "check", "metrics"], input=page, text=True,
+                          capture_output=True, timeout=20)
+    assert lint.returncode == 0, lint.stdout + lint.stderr
+    assert "comanda_message_batch_seconds_bucket" in page
+
+
+def test_probes_answer_while_the_loop_waits_and_refuse_what_they_do_not_know(
+        database, broker, start):
+    daemon = start("payment").wait_ready()
+    assert daemon.get("/nowhere")[0] == 404
+    daemon.get("/healthz")
+    held = hold_payment(database, payment := uuid7())
+    send(broker, "payments.authorize_payment", AUTHORIZE, payment)
+    until(lambda: waits_for_lock(database), "a loop that waits for the provider")
+    began = time.monotonic()
+    assert daemon.get("/healthz")[0] == 200
+    assert time.monotonic() - began < 1
+    held.close()
+
+
+def test_sighup_reads_the_log_level_again(database, broker, tmp_path, start):
+    settings = tmp_path / "payment.env"
+    settings.write_text("COMANDA_LOG_LEVEL=error\n")
+    daemon = start("payment", COMANDA_SETTINGS=str(settings)).wait_ready()
+    assert not [line for line in daemon.log() if line["level"] == "info"]
+    settings.write_text("COMANDA_LOG_LEVEL=info\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    until(lambda: any(line["message"] == "settings read again" for line in daemon.log()),
+          "the settings read again")
+    settings.write_text("COMANDA_LOG_LEVEL=loud\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    until(lambda: any("not read again" in line["message"] for line in daemon.log()),
+          "the bad settings refused")
+    assert daemon.process.poll() is None
+
+
+def test_foreign_bytes_cannot_forge_a_line_of_the_log(database, broker, start):
+    daemon = start("payment").wait_ready()
+    message_id, event = command_event("payments.authorize_payment",
+                                      dict(AUTHORIZE, payment_token="tok_silent"), uuid7(),
+                                      correlation_id='x"}\n{"level":"error","message":"forged"}')
+    broker.publish("payments.authorize_payment", event, message_id)
+    until(lambda: any(line.get("message_id") == message_id for line in daemon.log()),
+          "the failure logged")
+    assert not any(line["message"] == "forged" for line in daemon.log())
