@@ -159,11 +159,12 @@ BOTH_STORES(item_fault, given_an_item_of_two_streams_then_it_is_whole)
 
 POSTGRES_STORE(item_fault, given_half_an_item_appended_then_the_check_is_red)
 {
-    struct fault fault = {0};
-    plant(subject, &fault, "append", "s.several and exists", "false and exists");
-    plant(subject, &fault, "append", "where e.head and e.item = any (lost))", "where false)");
+    struct fault compared = {0}, raced = {0};
+    plant(subject, &compared, "append_behind", "s.several and exists", "false and exists");
+    plant(subject, &raced, "append_lost", "if lost && won then", "if false then");
     bool kept = item_is_whole(subject);
-    heal(subject, &fault);
+    heal(subject, &compared);
+    heal(subject, &raced);
     cr_assert_not(kept, "the fault was not seen");
     cr_assert(item_is_whole(subject));
 }
@@ -177,7 +178,7 @@ BOTH_STORES(left_behind, given_an_item_that_appends_nothing_then_key_and_message
 POSTGRES_STORE(left_behind, given_a_key_left_behind_then_the_check_is_red)
 {
     struct fault fault = {0};
-    plant(subject, &fault, "append", "where m.item = any (dead) and k.id = m.id", "where false");
+    plant(subject, &fault, "append_take_back", "where k.item = any (dead)", "where false");
     bool kept = failed_item_frees_its_key(subject);
     heal(subject, &fault);
     cr_assert_not(kept, "the fault was not seen");
@@ -186,8 +187,7 @@ POSTGRES_STORE(left_behind, given_a_key_left_behind_then_the_check_is_red)
 POSTGRES_STORE(left_behind, given_an_inbox_row_left_behind_then_the_check_is_red)
 {
     struct fault fault = {0};
-    plant(subject, &fault, "append", "where m.item = m.first and m.item = any (dead)",
-          "where false");
+    plant(subject, &fault, "append_take_back", "where n.item = any (dead)", "where false");
     bool kept = failed_item_frees_its_message(subject);
     heal(subject, &fault);
     cr_assert_not(kept, "the fault was not seen");

@@ -324,6 +324,20 @@ static void add_events(struct binary_params *params, const struct event_ref *eve
            at->row->meta);
 }
 
+// Where each item's last event stands among the sorted ones, from 1; 0: it has none.
+static void add_lasts(struct binary_params *params, const struct batch *batch, size_t count)
+{
+    int32_t *lasts = arena_array(params->arena, count, sizeof(*lasts));
+    if (lasts == NULL) {
+        params->status = STATUS_NO_MEMORY;
+        return;
+    }
+    for (size_t i = 0; i < batch->event_count; i++) {
+        lasts[batch->events[i].item] = (int32_t)i + 1;
+    }
+    COLUMN(params, OID_INT4, binary_array_int4, lasts, count, count * 4, *at);
+}
+
 static void add_timers(struct binary_params *params, const struct batch *batch)
 {
     const struct timer_ref *timers = batch->timers;
@@ -348,7 +362,7 @@ static const char append_sql[] =
     " $35, $36, $37)";
 
 static const Oid append_types[] = {
-    OID_INT4,       OID_INT4,       OID_INT4_ARRAY,        OID_INT4_ARRAY, OID_TEXT_ARRAY,
+    OID_INT4_ARRAY, OID_INT4,       OID_INT4_ARRAY,        OID_INT4_ARRAY, OID_TEXT_ARRAY,
     OID_UUID_ARRAY, OID_INT4_ARRAY, OID_UUID_ARRAY,        OID_UUID_ARRAY, OID_UUID_ARRAY,
     OID_INT4_ARRAY, OID_INT2_ARRAY, OID_INT4_ARRAY,        OID_INT4_ARRAY, OID_UUID_ARRAY,
     OID_INT4_ARRAY, OID_BOOL_ARRAY, OID_INT4_ARRAY,        OID_BOOL_ARRAY, OID_UUID_ARRAY,
@@ -382,7 +396,7 @@ enum status statement_append(const struct append_item *items, size_t count, stru
     }
     struct binary_params params;
     binary_params_begin(&params, statement, arena, "append", append_sql, append_types);
-    binary_param_int4(&params, (int32_t)count);
+    add_lasts(&params, &batch, count);
     binary_param_int4(&params, (int32_t)batch.head_count);
     add_inbox(&params, batch.inbox, batch.inbox_count);
     add_keys(&params, batch.keys, batch.key_count);

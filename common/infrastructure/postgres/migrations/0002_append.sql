@@ -3,12 +3,148 @@
 -- Arrays come sorted as the locks need it: inbox ids by (consumer, id, item), keys by (id, item),
 -- events by (stream, version) with every stream's first event (e_head) before the rest. Rows are
 -- inserted in array order; two batches that overlap then wait for each other in one direction.
--- Streams and events are those of items that have events. `dead` are the items that do not append.
+-- i_last holds, for each item, where its last event stands among the events (from 1; 0: it has
+-- none). s_… are the streams of items that have events. `dead` are the items that do not append.
 --
 -- A statement cannot see rows that it conflicted with, so what was lost is read by a new one. The
--- usual batch, in which nothing is lost, skips those. No loop, no EXCEPTION block.
+-- usual batch, in which nothing is lost, skips those; they are functions of their own, so that only
+-- they pay for keeping the planner to index lookups, whatever the tables' size was when a session
+-- planned them. No loop, no EXCEPTION block.
+
+-- Items whose message, or a twin's, was taken before.
+create function comanda.append_handled(n_item int4[], n_consumer text[], n_id uuid[],
+    took_consumer text[], took_message uuid[]) returns int4[]
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+    -- Of twins in one batch the first took the row.
+    select coalesce(array_agg(distinct n.item), '{}')
+    from (select u.*, min(u.item) over (partition by u.consumer, u.id) as first
+          from unnest(n_item, n_consumer, n_id) u (item, consumer, id)) n
+    where n.item <> n.first or (n.consumer, n.id) not in (
+        select t.consumer, t.id from unnest(took_consumer, took_message) t (consumer, id))
+$$;
+
+-- Items with a stream that is not where they expect it. A version that exists stays, so its
+-- existence may be asked before; that nobody takes the next one is what the insert says. Items of
+-- several streams are compared whole, before any of their rows is written.
+create function comanda.append_behind(s_item int4[], s_id uuid[], s_expected int4[],
+    s_several bool[], dead int4[]) returns int4[]
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+begin
+    return array(
+        select distinct s.item
+        from unnest(s_item, s_id, s_expected, s_several) s (item, id, expected, several)
+        where s.item <> all (dead) and (
+            (s.expected > 0 and not exists (
+                select from comanda.events e
+                where e.stream_id = s.id and e.version = s.expected))
+            or (s.several and exists (
+                select from comanda.events e
+                where e.stream_id = s.id and e.version = s.expected + 1))));
+end $$;
+
+-- Items that lost the race for the next version of a stream. Won is what stands there with our
+-- position. One that won another stream meanwhile cannot be taken back: the call is.
+create function comanda.append_lost(positions int8[], e_item int4[], e_head bool[],
+    e_stream uuid[], e_version int4[], dead int4[]) returns int4[]
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+declare
+    lost int4[];
+    won int4[];
+begin
+    select coalesce(array_agg(distinct e.item) filter (where x.position is null), '{}'),
+        coalesce(array_agg(distinct e.item) filter (where x.position is not null), '{}')
+    into lost, won
+    from unnest(positions, e_item, e_head, e_stream, e_version)
+        e (position, item, head, stream, version)
+    left join comanda.events x on x.stream_id = e.stream and x.version = e.version
+        and x.position = e.position
+    where e.head and e.item <> all (dead);
+    if lost && won then
+        raise exception 'an item of several streams lost one of them in a race'
+            using errcode = 'CM001', hint = 'Append again in smaller batches.';
+    end if;
+    return lost;
+end $$;
+
+-- Frees the keys and messages that dead items took.
+create function comanda.append_take_back(dead int4[], n_item int4[], n_consumer text[],
+    n_id uuid[], took_consumer text[], took_message uuid[], k_item int4[], k_id uuid[],
+    k_stream uuid[], took_key uuid[], took_key_stream uuid[]) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+begin
+    delete from comanda.keys r
+    using unnest(k_item, k_id, k_stream) k (item, id, stream)
+    where k.item = any (dead) and r.id = k.id and r.stream_id = k.stream
+      and (k.id, k.stream) in (
+          select t.id, t.stream from unnest(took_key, took_key_stream) t (id, stream));
+    delete from comanda.inbox b
+    using (select u.*, min(u.item) over (partition by u.consumer, u.id) as first
+           from unnest(n_item, n_consumer, n_id) u (item, consumer, id)) n
+    where n.item = any (dead) and n.item = n.first
+      and b.consumer = n.consumer and b.message_id = n.id
+      and (n.consumer, n.id) in (
+          select t.consumer, t.id from unnest(took_consumer, took_message) t (consumer, id));
+end $$;
+
+-- What became of each item of a batch in which some did not append; their keys and inbox rows are
+-- taken back already, so what a new statement finds is somebody else's, or a twin's that appended.
+-- Codes: 0 appended, 1 version conflict, 2 duplicate, 3 key reused, 4 already handled, 5 try again.
+create function comanda.append_verdicts(
+    i_last int4[], this_epoch int4, dead int4[], positions int8[],
+    n_item int4[], n_index int4[], n_consumer text[], n_id uuid[],
+    k_item int4[], k_id uuid[], k_fingerprint uuid[],
+    s_item int4[], s_index int4[], s_id uuid[], s_expected int4[])
+returns table (item int4, outcome int2, at_epoch int4, at_tx xid8, at_position int8,
+    conflict_stream int4, conflict_version int4, key_stream uuid, key_version int4,
+    key_status int2, handled bool[])
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+#variable_conflict use_column
+begin
+    return query
+    with items as materialized (
+        select (u.ordinal - 1)::int4 as item, u.last, (u.ordinal - 1)::int4 <> all (dead) as alive
+        from unnest(i_last) with ordinality u (last, ordinal)),
+    flags as materialized (
+        select n.item, array_agg(b.message_id is not null order by n.index) as handled,
+            bool_or(b.message_id is not null) as any_handled
+        from unnest(n_item, n_index, n_consumer, n_id) n (item, index, consumer, id)
+        left join comanda.inbox b on b.consumer = n.consumer and b.message_id = n.id
+        where n.item = any (dead) group by n.item),
+    answers as materialized (
+        select k.item, r.stream_id, r.version, r.status, r.fingerprint = k.fingerprint as same
+        from unnest(k_item, k_id, k_fingerprint) k (item, id, fingerprint)
+        join comanda.keys r on r.id = k.id
+        where k.item = any (dead)),
+    conflicts as materialized (
+        select distinct on (s.item) s.item, s.index, h.version
+        from unnest(s_item, s_index, s_id, s_expected) s (item, index, id, expected)
+        cross join lateral (select coalesce(max(e.version), 0) as version from comanda.events e
+                            where e.stream_id = s.id) h
+        where s.item = any (dead) and h.version <> s.expected
+        order by s.item, s.index)
+    select i.item,
+        (case when i.alive then 0
+              when f.any_handled then 4
+              when a.same then 2
+              when not a.same then 3
+              when c.item is not null then 1
+              else 5 end)::int2,
+        case when i.alive then this_epoch end,
+        case when i.alive then pg_current_xact_id() end,
+        case when i.alive then positions[i.last] end,
+        c.index, c.version, a.stream_id, a.version, a.status, f.handled
+    from items i
+    left join flags f on f.item = i.item
+    left join answers a on a.item = i.item
+    left join conflicts c on c.item = i.item;
+end $$;
+
 create function comanda.append(
-    item_count int4, head_count int4,
+    i_last int4[], head_count int4,
     n_item int4[], n_index int4[], n_consumer text[], n_id uuid[],
     k_item int4[], k_id uuid[], k_fingerprint uuid[], k_stream uuid[], k_version int4[],
     k_status int2[],
@@ -26,7 +162,6 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan a
 declare
     this_epoch int4;
     dead int4[] := '{}';
-    lost int4[];
     took_consumer text[];
     took_message uuid[];
     took_key uuid[];
@@ -45,13 +180,7 @@ begin
         select coalesce(array_agg(t.consumer), '{}'), coalesce(array_agg(t.message_id), '{}')
         into took_consumer, took_message from taken t;
         if cardinality(took_message) < cardinality(n_id) then
-            -- Of twins in one batch the first took the row.
-            dead := array(
-                select distinct n.item
-                from (select u.*, min(u.item) over (partition by u.consumer, u.id) as first
-                      from unnest(n_item, n_consumer, n_id) u (item, consumer, id)) n
-                where n.item <> n.first or (n.consumer, n.id) not in (
-                    select t.consumer, t.id from unnest(took_consumer, took_message) t (consumer, id)));
+            dead := comanda.append_handled(n_item, n_consumer, n_id, took_consumer, took_message);
         end if;
     end if;
 
@@ -74,20 +203,8 @@ begin
         end if;
     end if;
 
-    -- A version that exists stays, so its existence may be asked before; that nobody takes the next
-    -- one is what the insert says. Items of several streams are compared whole, before any of their
-    -- rows is written.
     if 0 < any (s_expected) or true = any (s_several) then
-        dead := dead || array(
-            select distinct s.item
-            from unnest(s_item, s_id, s_expected, s_several) s (item, id, expected, several)
-            where s.item <> all (dead) and (
-                (s.expected > 0 and not exists (
-                    select from comanda.events e
-                    where e.stream_id = s.id and e.version = s.expected))
-                or (s.several and exists (
-                    select from comanda.events e
-                    where e.stream_id = s.id and e.version = s.expected + 1))));
+        dead := dead || comanda.append_behind(s_item, s_id, s_expected, s_several, dead);
     end if;
 
     if head_count > 0 then
@@ -103,25 +220,8 @@ begin
         on conflict do nothing;
         get diagnostics inserted = row_count;
         if inserted < head_count then
-            -- Won is what stands there with our position.
-            lost := array(
-                select distinct e.item
-                from unnest(positions, e_item, e_head, e_stream, e_version)
-                    e (position, item, head, stream, version)
-                where e.head and e.item <> all (dead) and not exists (
-                    select from comanda.events x where x.stream_id = e.stream
-                    and x.version = e.version and x.position = e.position));
-            if exists (
-                select from unnest(positions, e_item, e_head, e_stream, e_version)
-                    e (position, item, head, stream, version)
-                join comanda.events x on x.stream_id = e.stream and x.version = e.version
-                    and x.position = e.position
-                where e.head and e.item = any (lost))
-            then
-                raise exception 'an item of several streams lost one of them in a race'
-                    using errcode = 'CM001', hint = 'Append again in smaller batches.';
-            end if;
-            dead := dead || lost;
+            dead := dead || comanda.append_lost(positions, e_item, e_head, e_stream, e_version,
+                dead);
         end if;
         if cardinality(e_id) > head_count then
             insert into comanda.events (position, epoch, version, stream_id, event_id,
@@ -145,93 +245,29 @@ begin
         on conflict do nothing;
     end if;
     if cardinality(d_id) > 0 then
-        delete from comanda.timers where id = any (array(
-            select t.id from comanda.timers t
-            where t.id in (select d.id from unnest(d_item, d_id) d (item, id)
-                           where d.item <> all (dead))
-            order by t.id for update));
+        perform comanda.delete_timers(array(
+            select d.id from unnest(d_item, d_id) d (item, id) where d.item <> all (dead)));
     end if;
 
     if cardinality(dead) = 0 then
         return query
-        select i.item, 0::int2, this_epoch, pg_current_xact_id(), p.position,
+        select (i.ordinal - 1)::int4, 0::int2, this_epoch, pg_current_xact_id(), positions[i.last],
             null::int4, null::int4, null::uuid, null::int4, null::int2, null::bool[]
-        from generate_series(0, item_count - 1) i (item)
-        left join (select e.item, max(e.position) as position
-                   from unnest(e_item, positions) e (item, position) group by e.item) p
-            on p.item = i.item;
+        from unnest(i_last) with ordinality i (last, ordinal);
         return;
     end if;
-
-    delete from comanda.keys k
-    using unnest(k_item, k_id, k_stream) m (item, id, stream)
-    where m.item = any (dead) and k.id = m.id and k.stream_id = m.stream
-      and (m.id, m.stream) in (
-          select t.id, t.stream from unnest(took_key, took_key_stream) t (id, stream));
-    delete from comanda.inbox b
-    using (select u.*, min(u.item) over (partition by u.consumer, u.id) as first
-           from unnest(n_item, n_consumer, n_id) u (item, consumer, id)) m
-    where m.item = m.first and m.item = any (dead) and b.consumer = m.consumer and b.message_id = m.id
-      and (m.consumer, m.id) in (
-          select t.consumer, t.id from unnest(took_consumer, took_message) t (consumer, id));
-
-    return query select * from comanda.append_verdicts(item_count, this_epoch, dead, positions,
-        n_item, n_index, n_consumer, n_id, k_item, k_id, k_fingerprint, s_item, s_index, s_id, s_expected,
-        e_item);
+    perform comanda.append_take_back(dead, n_item, n_consumer, n_id, took_consumer, took_message,
+        k_item, k_id, k_stream, took_key, took_key_stream);
+    return query select * from comanda.append_verdicts(i_last, this_epoch, dead, positions,
+        n_item, n_index, n_consumer, n_id, k_item, k_id, k_fingerprint, s_item, s_index, s_id,
+        s_expected);
 end $$;
 
--- What became of each item of a batch in which some did not append; their keys and inbox rows are
--- taken back already, so what a new statement finds is somebody else's, or a twin's that appended.
--- Codes: 0 appended, 1 version conflict, 2 duplicate, 3 key reused, 4 already handled, 5 try again.
-create function comanda.append_verdicts(
-    item_count int4, this_epoch int4, dead int4[], positions int8[],
-    n_item int4[], n_index int4[], n_consumer text[], n_id uuid[],
-    k_item int4[], k_id uuid[], k_fingerprint uuid[],
-    s_item int4[], s_index int4[], s_id uuid[], s_expected int4[],
-    e_item int4[])
-returns table (item int4, outcome int2, at_epoch int4, at_tx xid8, at_position int8,
-    conflict_stream int4, conflict_version int4, key_stream uuid, key_version int4,
-    key_status int2, handled bool[])
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
+-- Locked in id order first: whoever claims or deletes them too waits in one direction.
+create function comanda.delete_timers(ids uuid[]) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 begin
-    return query
-    with flags as (
-        select n.item, array_agg(b.message_id is not null order by n.index) as handled,
-            bool_or(b.message_id is not null) as any_handled
-        from unnest(n_item, n_index, n_consumer, n_id) n (item, index, consumer, id)
-        left join comanda.inbox b on b.consumer = n.consumer and b.message_id = n.id
-        where n.item = any (dead) group by n.item),
-    answers as (
-        select k.item, r.stream_id, r.version, r.status, r.fingerprint = k.fingerprint as same
-        from unnest(k_item, k_id, k_fingerprint) k (item, id, fingerprint)
-        join comanda.keys r on r.id = k.id
-        where k.item = any (dead)),
-    conflicts as (
-        select distinct on (s.item) s.item, s.index, h.version
-        from unnest(s_item, s_index, s_id, s_expected) s (item, index, id, expected)
-        cross join lateral (select coalesce(max(e.version), 0) as version from comanda.events e
-                            where e.stream_id = s.id) h
-        where s.item = any (dead) and h.version <> s.expected
-        order by s.item, s.index),
-    lasts as (
-        select e.item, max(e.position) as position
-        from unnest(e_item, positions) e (item, position)
-        where e.item <> all (dead) group by e.item)
-    select i.item,
-        (case when i.item <> all (dead) then 0
-              when f.any_handled then 4
-              when a.same then 2
-              when not a.same then 3
-              when c.item is not null then 1
-              else 5 end)::int2,
-        case when i.item <> all (dead) then this_epoch end,
-        case when i.item <> all (dead) then pg_current_xact_id() end,
-        l.position, c.index, c.version, a.stream_id, a.version, a.status, f.handled
-    from generate_series(0, item_count - 1) i (item)
-    left join flags f on f.item = i.item
-    left join answers a on a.item = i.item
-    left join conflicts c on c.item = i.item
-    left join lasts l on l.item = i.item;
+    perform from comanda.timers t where t.id = any (ids) order by t.id for update;
+    delete from comanda.timers t where t.id = any (ids);
 end $$;
