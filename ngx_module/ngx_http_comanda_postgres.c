@@ -3,13 +3,14 @@
 // sources that gather work while the connections are busy. Nothing here ever blocks.
 #include "ngx_http_comanda_postgres.h"
 
+#include "ngx_http_comanda_batch.h"
 #include "ngx_http_comanda_metrics.h"
 #include "ngx_http_comanda_postgres_connection.h"
+#include "ngx_http_comanda_read.h"
 #include "ngx_http_comanda_settings.h"
 
 enum {
     CONNECTIONS_DEFAULT = 2,
-    CONNECTIONS_MAX = 32,
     QUEUE_DEFAULT = 4096,
     QUEUE_MAX = 65536,
     TIMEOUT_DEFAULT_MS = 2000,
@@ -221,6 +222,7 @@ static char *set_postgres(ngx_conf_t *cf, ngx_command_t *directive, void *data)
     postgres->losses = ngx_http_comanda_counter(
         cf, "comanda_postgres_losses_total",
         "Connections to PostgreSQL lost, failed attempts to open one included.", STR(""));
+    ngx_http_comanda_batches_declare(cf, postgres);
     char *rc = check_conninfo(cf, postgres->conninfo);
     return rc == NGX_CONF_OK ? read_options(cf, postgres) : rc;
 }
@@ -257,6 +259,11 @@ static ngx_int_t init_process(ngx_cycle_t *cycle)
     ngx_queue_init(&postgres->sources);
     postgres->serve = (ngx_event_t){.data = postgres, .log = cycle->log, .handler = serve};
     postgres->down_since = ngx_current_msec;
+    postgres->batches = ngx_http_comanda_batches_new(cycle, postgres);
+    postgres->reads = ngx_http_comanda_reads_new(cycle, postgres);
+    if (postgres->batches == NULL || postgres->reads == NULL) {
+        return NGX_ERROR;
+    }
     for (ngx_uint_t i = 0; i < postgres->connection_count; i++) {
         ngx_http_comanda_connection_init(&postgres->connections[i], postgres, cycle->log);
     }

@@ -7,7 +7,7 @@
 #include "ngx_http_comanda_metrics.h"
 #include "ngx_http_comanda_postgres.h"
 
-enum { PREPARED_MAX = 16 };
+enum { PREPARED_MAX = 16, CONNECTIONS_MAX = 32 };
 
 enum connection_state {
     CONNECTION_CLOSED, // waits for its next try
@@ -70,4 +70,8 @@ struct ngx_http_comanda_postgres {
     struct ngx_http_comanda_metric *queue_length;
     struct ngx_http_comanda_metric *connections_ready;
     struct ngx_http_comanda_metric *losses;
+    struct ngx_http_comanda_metric *batch_commands;
+    struct ngx_http_comanda_metric *batch_us;
+    struct ngx_http_comanda_batches *batches;
+    struct ngx_http_comanda_reads *reads;
 };

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Group commit: the appends that arrive while a batch is in flight leave together as the next one,
+// in one call and one transaction. No delay when idle, one fsync for many commands when busy.
+#pragma once
+
+#include "ngx_http_comanda_postgres.h"
+
+struct ngx_http_comanda_batches;
+
+enum append_state { APPEND_RESTING, APPEND_WAITING, APPEND_IN_FLIGHT };
+
+// One command's append. It and its item must stay until `done`, in flight whatever happens to the
+// request.
+struct ngx_http_comanda_append {
+    ngx_queue_t link;
+    const struct append_item *item;
+    bool high; // before the others: cancellations
+    // verdict is NULL unless STATUS_OK. Called once for each start that was not cancelled.
+    void (*done)(struct ngx_http_comanda_append *append, enum status status,
+                 const struct append_verdict *verdict);
+    enum append_state state;
+    bool twin; // waits because another with its key is in flight
+};
+
+// Declares the metrics; while the configuration is read.
+void ngx_http_comanda_batches_declare(ngx_conf_t *cf, struct ngx_http_comanda_postgres *postgres);
+
+// In a worker's init_process; NULL: no memory.
+struct ngx_http_comanda_batches *ngx_http_comanda_batches_new(
+    ngx_cycle_t *cycle, struct ngx_http_comanda_postgres *postgres);
+
+// STATUS_OK: done will be called. STATUS_FULL, STATUS_UNAVAILABLE: it will not, nothing is begun.
+enum status ngx_http_comanda_append_start(struct ngx_http_comanda_postgres *postgres,
+                                          struct ngx_http_comanda_append *append) MUST_CHECK;
+
+// True: it was still waiting, is certainly not written, and done will not be called. False: it is
+// in flight, done will come.
+bool ngx_http_comanda_append_cancel(struct ngx_http_comanda_postgres *postgres,
+                                    struct ngx_http_comanda_append *append);
