@@ -4,6 +4,7 @@
 #include "ngx_http_comanda_postgres.h"
 
 #include "ngx_http_comanda_batch.h"
+#include "ngx_http_comanda_lookup.h"
 #include "ngx_http_comanda_metrics.h"
 #include "ngx_http_comanda_postgres_connection.h"
 #include "ngx_http_comanda_read.h"
@@ -237,10 +238,14 @@ static ngx_command_t directives[] = {
 
 // --- the life of a worker ---
 
+static struct ngx_http_comanda_main_conf *main_of(ngx_cycle_t *cycle)
+{
+    return ngx_http_cycle_get_module_main_conf(cycle, ngx_http_comanda_module);
+}
+
 static struct ngx_http_comanda_postgres *postgres_of(ngx_cycle_t *cycle)
 {
-    struct ngx_http_comanda_main_conf *main =
-        ngx_http_cycle_get_module_main_conf(cycle, ngx_http_comanda_module);
+    struct ngx_http_comanda_main_conf *main = main_of(cycle);
     return main == NULL ? NULL : main->postgres;
 }
 
@@ -261,7 +266,8 @@ static ngx_int_t init_process(ngx_cycle_t *cycle)
     postgres->down_since = ngx_current_msec;
     postgres->batches = ngx_http_comanda_batches_new(cycle, postgres);
     postgres->reads = ngx_http_comanda_reads_new(cycle, postgres);
-    if (postgres->batches == NULL || postgres->reads == NULL) {
+    postgres->lookups = ngx_http_comanda_lookups_new(cycle, postgres, main_of(cycle)->tenant);
+    if (postgres->batches == NULL || postgres->reads == NULL || postgres->lookups == NULL) {
         return NGX_ERROR;
     }
     for (ngx_uint_t i = 0; i < postgres->connection_count; i++) {

@@ -74,4 +74,5 @@ struct ngx_http_comanda_postgres {
     struct ngx_http_comanda_metric *batch_us;
     struct ngx_http_comanda_batches *batches;
     struct ngx_http_comanda_reads *reads;
+    struct ngx_http_comanda_lookups *lookups;
 };

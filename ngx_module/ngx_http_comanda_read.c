@@ -17,7 +17,7 @@ enum {
 
 // Reads of one kind that travel together. What they ask with is copied, so that a request that goes
 // away takes nothing with it.
-struct group {
+struct read_group {
     struct ngx_http_comanda_call call;
     ngx_queue_t link; // among spares
     struct ngx_http_comanda_reads *reads;
@@ -43,9 +43,9 @@ struct ngx_http_comanda_reads {
 
 // --- groups ---
 
-static struct group *new_group(struct ngx_http_comanda_reads *reads, enum read_kind kind)
+static struct read_group *new_group(struct ngx_http_comanda_reads *reads, enum read_kind kind)
 {
-    struct group *group;
+    struct read_group *group;
     if (ngx_queue_empty(&reads->spares)) {
         group = ngx_alloc(sizeof(*group), ngx_cycle->log);
         if (group == NULL) {
@@ -54,7 +54,7 @@ static struct group *new_group(struct ngx_http_comanda_reads *reads, enum read_k
         arena_init(&group->arena, GROUP_ARENA_BLOCK, GROUP_ARENA_MAX);
         group->reads = reads;
     } else {
-        group = ngx_queue_data(ngx_queue_head(&reads->spares), struct group, link);
+        group = ngx_queue_data(ngx_queue_head(&reads->spares), struct read_group, link);
         ngx_queue_remove(&group->link);
         reads->spare_count--;
     }
@@ -64,7 +64,7 @@ static struct group *new_group(struct ngx_http_comanda_reads *reads, enum read_k
     return group;
 }
 
-static void release_group(struct group *group)
+static void release_group(struct read_group *group)
 {
     struct ngx_http_comanda_reads *reads = group->reads;
     if (reads->spare_count < SPARE_GROUPS_MAX) {
@@ -89,7 +89,7 @@ static size_t reads_that_fit(enum read_kind kind)
     return kind == READ_PAGE ? 1 : GROUP_READS_MAX; // each page has a filter of its own
 }
 
-static void gather(struct group *group)
+static void gather(struct read_group *group)
 {
     ngx_queue_t *queue = &group->reads->waiting[group->kind];
     size_t room = reads_that_fit(group->kind);
@@ -110,7 +110,7 @@ static void gather(struct group *group)
 
 // --- what is asked ---
 
-static enum status encode_streams(struct group *group)
+static enum status encode_streams(struct read_group *group)
 {
     group->queries = arena_array(&group->arena, group->query_count, sizeof(*group->queries));
     if (group->queries == NULL) {
@@ -118,14 +118,15 @@ static enum status encode_streams(struct group *group)
     }
     struct stream_query *next = group->queries;
     for (size_t i = 0; i < group->count; i++) {
-        next = ngx_cpymem(next, group->members[i]->queries,
-                          group->members[i]->query_count * sizeof(*next));
+        ngx_memcpy(next, group->members[i]->queries,
+                   group->members[i]->query_count * sizeof(*next));
+        next += group->members[i]->query_count;
     }
     return statement_read_streams(group->queries, group->query_count, READ_ROWS_A_STREAM_MAX,
                                   &group->arena, &group->call.statement);
 }
 
-static enum status encode_keys(struct group *group)
+static enum status encode_keys(struct read_group *group)
 {
     group->keys = arena_array(&group->arena, group->count, sizeof(*group->keys));
     if (group->keys == NULL) {
@@ -137,7 +138,7 @@ static enum status encode_keys(struct group *group)
     return statement_find_keys(group->keys, group->count, &group->arena, &group->call.statement);
 }
 
-static enum status encode_documents(struct group *group)
+static enum status encode_documents(struct read_group *group)
 {
     group->document_ids = arena_array(&group->arena, group->count, sizeof(*group->document_ids));
     if (group->document_ids == NULL) {
@@ -156,13 +157,13 @@ static enum status encode_documents(struct group *group)
                                    &group->call.statement);
 }
 
-static enum status encode_page(struct group *group)
+static enum status encode_page(struct read_group *group)
 {
     return statement_list_documents(&group->members[0]->page, &group->arena,
                                     &group->call.statement);
 }
 
-static enum status encode_schema(struct group *group)
+static enum status encode_schema(struct read_group *group)
 {
     static const Oid no_types[1];
     struct binary_params params;
@@ -171,7 +172,7 @@ static enum status encode_schema(struct group *group)
     return params.status;
 }
 
-static enum status encode(struct group *group)
+static enum status encode(struct read_group *group)
 {
     switch (group->kind) {
     case READ_STREAMS:
@@ -192,7 +193,7 @@ static enum status encode(struct group *group)
 
 // --- what is answered ---
 
-static void answer(struct group *group, size_t index, enum status status,
+static void answer(struct read_group *group, size_t index, enum status status,
                    const struct ngx_http_comanda_read_answer *answer)
 {
     struct ngx_http_comanda_read *read = group->members[index];
@@ -203,14 +204,14 @@ static void answer(struct group *group, size_t index, enum status status,
     }
 }
 
-static void answer_all(struct group *group, enum status status)
+static void answer_all(struct read_group *group, enum status status)
 {
     for (size_t i = 0; i < group->count; i++) {
         answer(group, i, status, NULL);
     }
 }
 
-static enum status answer_streams(struct group *group, const PGresult *result)
+static enum status answer_streams(struct read_group *group, const PGresult *result)
 {
     struct stream_rows *streams = arena_array(&group->arena, group->query_count, sizeof(*streams));
     if (streams == NULL) {
@@ -230,7 +231,7 @@ static enum status answer_streams(struct group *group, const PGresult *result)
     return STATUS_OK;
 }
 
-static enum status answer_keys(struct group *group, const PGresult *result)
+static enum status answer_keys(struct read_group *group, const PGresult *result)
 {
     bool *known = arena_array(&group->arena, group->count, sizeof(*known));
     struct append_key *keys = arena_array(&group->arena, group->count, sizeof(*keys));
@@ -245,7 +246,7 @@ static enum status answer_keys(struct group *group, const PGresult *result)
     return status;
 }
 
-static enum status answer_documents(struct group *group, const PGresult *result)
+static enum status answer_documents(struct read_group *group, const PGresult *result)
 {
     struct document *documents = arena_array(&group->arena, group->count, sizeof(*documents));
     if (documents == NULL) {
@@ -260,7 +261,7 @@ static enum status answer_documents(struct group *group, const PGresult *result)
     return status;
 }
 
-static enum status answer_page(struct group *group, const PGresult *result)
+static enum status answer_page(struct read_group *group, const PGresult *result)
 {
     struct document *documents = NULL;
     size_t count = 0;
@@ -272,7 +273,7 @@ static enum status answer_page(struct group *group, const PGresult *result)
     return status;
 }
 
-static enum status answer_schema(struct group *group, const PGresult *result)
+static enum status answer_schema(struct read_group *group, const PGresult *result)
 {
     struct binary_row row = {.result = result};
     if (PQntuples(result) != 1) {
@@ -285,7 +286,7 @@ static enum status answer_schema(struct group *group, const PGresult *result)
     return row.bad ? STATUS_MALFORMED : STATUS_OK;
 }
 
-static enum status read_result(struct group *group, const PGresult *result)
+static enum status read_result(struct read_group *group, const PGresult *result)
 {
     switch (group->kind) {
     case READ_STREAMS:
@@ -307,7 +308,7 @@ static enum status read_result(struct group *group, const PGresult *result)
 static void handle_done(struct ngx_http_comanda_call *call, enum status status,
                         const PGresult *result)
 {
-    struct group *group = ngx_queue_data(call, struct group, call);
+    struct read_group *group = ngx_queue_data(call, struct read_group, call);
     if (status == STATUS_OK) {
         status = read_result(group, result);
     }
@@ -319,7 +320,7 @@ static void handle_done(struct ngx_http_comanda_call *call, enum status status,
 
 // --- for the driver ---
 
-static struct group *next_group(struct ngx_http_comanda_reads *reads)
+static struct read_group *next_group(struct ngx_http_comanda_reads *reads)
 {
     for (int i = 0; i < READ_KINDS; i++) {
         int kind = (reads->next_kind + i) % READ_KINDS;
@@ -335,7 +336,7 @@ static struct ngx_http_comanda_call *offer(struct ngx_http_comanda_source *sourc
 {
     struct ngx_http_comanda_reads *reads =
         ngx_queue_data(source, struct ngx_http_comanda_reads, source);
-    struct group *group;
+    struct read_group *group;
     while ((group = next_group(reads)) != NULL) {
         gather(group);
         enum status status = encode(group);

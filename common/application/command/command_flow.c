@@ -376,7 +376,15 @@ void command_flow_take_lookups(struct command_flow *flow, const struct lookup_ro
         fail(flow, STATUS_INVALID);
         return;
     }
-    flow->lookups = *rows;
+    for (size_t i = 0; i < rows->count; i++) { // the cache may drop them before the decision
+        struct str row = rows->items[i];
+        flow->lookups.items[i] = row.data == NULL ? row : arena_str(flow->arena, row);
+        if (row.data != NULL && flow->lookups.items[i].data == NULL) {
+            fail(flow, STATUS_NO_MEMORY);
+            return;
+        }
+    }
+    flow->lookups.count = rows->count;
     begin_streams(flow);
 }
 
