@@ -72,6 +72,10 @@ ngx_int_t ngx_http_comanda_add_header(ngx_http_request_t *r, struct str name, st
 // Sets ETag: "<version>".
 ngx_int_t ngx_http_comanda_set_etag(ngx_http_request_t *r, int32_t version);
 
+// Adds Comanda-Position, the document's place in the log.
+struct document;
+ngx_int_t ngx_http_comanda_add_position(ngx_http_request_t *r, const struct document *document);
+
 // Allows only these methods, else answers 405 with Allow. NGX_DECLINED: the method is fine.
 ngx_int_t ngx_http_comanda_require_method(ngx_http_request_t *r, ngx_uint_t methods,
                                           struct str allow);

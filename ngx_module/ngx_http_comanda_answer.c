@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // How every handler of the edge answers: documents and problem+json (RFC 9457).
+#include "application/ports/document_store.h"
 #include "base/buffer.h"
 #include "base/json.h"
+#include "infrastructure/codec/position.h"
 #include "ngx_http_comanda.h"
 
 enum { PROBLEM_BYTES_MAX = 64 * 1024, RETRY_AFTER_S = 1 };
@@ -30,6 +32,16 @@ ngx_int_t ngx_http_comanda_set_etag(ngx_http_request_t *r, int32_t version)
     ngx_list_part_t *last = r->headers_out.headers.last;
     r->headers_out.etag = (ngx_table_elt_t *)last->elts + last->nelts - 1;
     return NGX_OK;
+}
+
+ngx_int_t ngx_http_comanda_add_position(ngx_http_request_t *r, const struct document *document)
+{
+    char text[POSITION_TEXT_LEN];
+    const struct position position = {
+        .at = document->at, .stream = document->stream, .version = document->version};
+    position_format(&position, text);
+    return ngx_http_comanda_add_header(r, STR("Comanda-Position"),
+                                       (struct str){text, sizeof(text)});
 }
 
 static ngx_int_t send_header(ngx_http_request_t *r, ngx_uint_t status, struct str content_type,
