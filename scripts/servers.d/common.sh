@@ -136,7 +136,7 @@ end_leftovers()
     while pids=$(pids_within "$name") && [ -n "$pids" ]; do
         # shellcheck disable=SC2086
         kill -KILL $pids 2>/dev/null || true
-        [ $SECONDS -lt $deadline ] || fail "the processes" $pids "of $D/$name cannot be ended"
+        [ $SECONDS -lt $deadline ] || fail "the processes $pids of $D/$name cannot be ended"
         sleep 0.05
     done
 }

@@ -60,6 +60,12 @@ static bool schema_is_absent(const struct postgres *postgres)
     return strcmp(state, "42P01") == 0 || strcmp(state, "3F000") == 0;
 }
 
+// A version or a count, as text; the schema keeps it within an int.
+static int int_at(const PGresult *result, int row, int column)
+{
+    return (int)strtol(PQgetvalue(result, row, column), NULL, 10);
+}
+
 enum status migrate_read_version(struct postgres *postgres, int *version)
 {
     PGresult *result = NULL;
@@ -69,7 +75,7 @@ enum status migrate_read_version(struct postgres *postgres, int *version)
         return STATUS_OK;
     }
     if (status == STATUS_OK) {
-        *version = atoi(PQgetvalue(result, 0, 0));
+        *version = int_at(result, 0, 0);
         PQclear(result);
     }
     return status;
@@ -89,9 +95,9 @@ static const struct migration *find_ours(int version)
 
 static struct migration_status applied(const PGresult *result, int row, struct arena *arena)
 {
-    const struct migration *ours = find_ours(atoi(PQgetvalue(result, row, 0)));
+    const struct migration *ours = find_ours(int_at(result, row, 0));
     struct migration_status status = {
-        .version = atoi(PQgetvalue(result, row, 0)),
+        .version = int_at(result, row, 0),
         .name = arena_str(arena, str_from(PQgetvalue(result, row, 1))),
         .state = MIGRATION_FOREIGN,
         .applied_at = arena_str(arena, str_from(PQgetvalue(result, row, 3))),
@@ -118,7 +124,7 @@ static enum status merge(const PGresult *rows, struct arena *arena, struct migra
     size_t used = 0;
     int row = 0;
     for (size_t i = 0; i < migration_count; i++) {
-        bool stands = row < row_count && atoi(PQgetvalue(rows, row, 0)) == migrations[i].version;
+        bool stands = row < row_count && int_at(rows, row, 0) == migrations[i].version;
         merged[used++] = stands ? applied(rows, row, arena) : pending(&migrations[i]);
         row += stands;
     }
@@ -228,7 +234,7 @@ static enum status finish(struct postgres *postgres, struct migrate_report *repo
     if (status != STATUS_OK) {
         return status;
     }
-    report->partitions = atoi(PQgetvalue(result, 0, 0));
+    report->partitions = int_at(result, 0, 0);
     PQclear(result);
     status = postgres_script(postgres, epoch_sql, POSTGRES_READS, &result);
     if (status != STATUS_OK) {
