@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // comanda-relay: publishes the tail of the log to RabbitMQ; one leads, others stand by.
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -8,6 +7,7 @@
 #include "infrastructure/config/saga_files.h"
 #include "infrastructure/postgres/event_store_postgres.h"
 #include "infrastructure/postgres/relay_lease_postgres.h"
+#include "infrastructure/rabbitmq/topology_sagas.h"
 #include "infrastructure/telemetry/log.h"
 #include "relay/relay_loop.h"
 #include "runtime/consumer.h"
@@ -15,7 +15,6 @@
 #include "runtime/server_settings.h"
 
 enum {
-    EVENTS_MAX = SAGA_DEFINITIONS_MAX * SAGA_TRIGGERS_MAX * 2,
     CONFIG_BYTES_MAX = 64 * 1024 * 1024,
     BATCH_BYTES_MAX = 192 * 1024 * 1024,
     LEASE_REPLY_MS = 5000, // below the time after which a standby takes over
@@ -60,36 +59,16 @@ static struct saga_definitions *load_sagas_or_exit(const struct settings *settin
     return sagas;
 }
 
-static size_t add_triggers(struct topology_event *events, size_t count,
-                           const struct saga_trigger *triggers, size_t trigger_count)
-{
-    for (size_t i = 0; i < trigger_count; i++) {
-        events[count++] = (struct topology_event){triggers[i].category, triggers[i].type};
-    }
-    return count;
-}
-
 static void make_topology_or_exit(const struct settings *settings, struct arena *arena,
                                   struct topology *topology)
 {
-    const struct saga_definitions *sagas = load_sagas_or_exit(settings, arena);
-    struct topology_event *events =
-        must_have(arena_array(arena, EVENTS_MAX, sizeof(*events)), "the topology");
-    struct topology_options options = {
-        .registry = context_registry(),
-        .saga_events = events,
-        .retry_ms = {(int32_t)settings_int(settings, "COMANDA_RETRY_1"),
-                     (int32_t)settings_int(settings, "COMANDA_RETRY_2"),
-                     (int32_t)settings_int(settings, "COMANDA_RETRY_3")},
+    const int32_t retry_ms[TOPOLOGY_RETRIES] = {
+        (int32_t)settings_int(settings, "COMANDA_RETRY_1"),
+        (int32_t)settings_int(settings, "COMANDA_RETRY_2"),
+        (int32_t)settings_int(settings, "COMANDA_RETRY_3"),
     };
-    for (size_t i = 0; i < sagas->count; i++) {
-        const struct saga_definition *saga = &sagas->items[i];
-        size_t count = options.saga_event_count;
-        count = add_triggers(events, count, saga->starts_on, saga->starts_on_count);
-        count = add_triggers(events, count, saga->cancelled_by, saga->cancelled_by_count);
-        options.saga_event_count = count;
-    }
-    if (topology_make(&options, arena, topology) != STATUS_OK) {
+    const struct saga_definitions *sagas = load_sagas_or_exit(settings, arena);
+    if (topology_make_of_sagas(context_registry(), sagas, retry_ms, arena, topology) != STATUS_OK) {
         log_line(LOG_ERROR, "no memory for the topology");
         exit(EXIT_FAILURE);
     }
