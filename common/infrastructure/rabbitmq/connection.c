@@ -360,6 +360,12 @@ bool rabbitmq_connection_writable(const struct rabbitmq_connection *connection)
     return poll(&output, 1, 0) == 1;
 }
 
+void rabbitmq_connection_hold(struct rabbitmq_connection *connection, bool held)
+{
+    int cork = held;
+    (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_CORK, &cork, sizeof(cork));
+}
+
 int rabbitmq_connection_code(const struct rabbitmq_connection *connection)
 {
     return connection->code;

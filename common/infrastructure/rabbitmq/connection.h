@@ -38,6 +38,10 @@ bool rabbitmq_connection_blocked(const struct rabbitmq_connection *connection);
 // Could some kilobytes be written now without waiting?
 bool rabbitmq_connection_writable(const struct rabbitmq_connection *connection);
 
+// While held, the kernel sends full segments only, which spares the broker a wake-up a message;
+// letting go sends the rest.
+void rabbitmq_connection_hold(struct rabbitmq_connection *connection, bool held);
+
 // For calls of the library that are not here: between enter and leave the watchdog counts.
 amqp_connection_state_t rabbitmq_connection_enter(struct rabbitmq_connection *connection);
 void rabbitmq_connection_leave(struct rabbitmq_connection *connection);

@@ -190,7 +190,17 @@ enum status rabbitmq_publisher_offer(struct rabbitmq_publisher *publisher,
         return STATUS_UNAVAILABLE;
     }
     status = listen(publisher, 0);
-    return status == STATUS_OK ? write_all(publisher, messages, count, taken) : status;
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (count > 1) {
+        rabbitmq_connection_hold(publisher->link.connection, true);
+    }
+    status = write_all(publisher, messages, count, taken);
+    if (count > 1 && publisher->link.connection != NULL) {
+        rabbitmq_connection_hold(publisher->link.connection, false);
+    }
+    return status;
 }
 
 enum status rabbitmq_publisher_settle(struct rabbitmq_publisher *publisher, int wait_ms, size_t max,
