@@ -17,7 +17,15 @@ enum {
 };
 
 static const struct ctl_noun *const nouns[] = {
-    &ctl_migrate, &ctl_token, &ctl_product, &ctl_stock, &ctl_event, &ctl_projection,
+    &ctl_doctor,     //
+    &ctl_migrate,    //
+    &ctl_product,    //
+    &ctl_stock,      //
+    &ctl_token,      //
+    &ctl_event,      //
+    &ctl_saga,       //
+    &ctl_dlq,        //
+    &ctl_projection, //
 };
 
 static const struct ctl_option common_options[] = {

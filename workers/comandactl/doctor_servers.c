@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// doctor: RabbitMQ with its topology, and Redis.
+#include "doctor.h"
+#include "infrastructure/rabbitmq/topology_link.h"
+#include "infrastructure/redis/connection.h"
+
+enum { REDIS_TIMEOUT_MS = 3000 };
+
+struct counts {
+    int64_t dead;
+    int64_t unrouted;
+    int64_t waiting;
+    struct str unread; // work queues that nobody consumes
+};
+
+static struct counts count(struct doctor *doctor, const struct topology *topology,
+                           const struct topology_queue_state *states)
+{
+    struct counts counts = {.unread = STR("")};
+    for (size_t at = 0; at < topology->queue_count; at++) {
+        const struct topology_queue *queue = &topology->queues[at];
+        switch (queue->role) {
+        case QUEUE_WORK:
+            counts.waiting += states[at].messages;
+            if (states[at].consumers == 0) {
+                counts.unread = DOCTOR_DETAIL(doctor, "%.*s %.*s", STR_FMT(counts.unread),
+                                              STR_FMT(queue->name));
+            }
+            break;
+        case QUEUE_RETRY:
+            counts.waiting += states[at].messages;
+            break;
+        case QUEUE_DEAD:
+            counts.dead += states[at].messages;
+            break;
+        case QUEUE_UNROUTED:
+            counts.unrouted += states[at].messages;
+            break;
+        }
+    }
+    return counts;
+}
+
+static void say_counts(struct doctor *doctor, const struct counts *counts)
+{
+    bool read = counts->unread.len == 0;
+    doctor_say(doctor, "consumers", read ? FINDING_OK : FINDING_FAULT,
+               read ? DOCTOR_DETAIL(doctor, "every queue has one; %lld messages wait",
+                                    (long long)counts->waiting)
+                    : DOCTOR_DETAIL(doctor, "nobody consumes%.*s", STR_FMT(counts->unread)),
+               read ? "" : "start the daemon of that name (comanda.ordering: comanda-saga)");
+    doctor_say(doctor, "dead letters", counts->dead == 0 ? FINDING_OK : FINDING_WARNING,
+               DOCTOR_DETAIL(doctor, "%lld messages", (long long)counts->dead),
+               counts->dead == 0 ? ""
+                                 : "comandactl dlq list QUEUE shows their causes; mend, then"
+                                   " dlq redrive QUEUE");
+    doctor_say(
+        doctor, "unrouted", counts->unrouted == 0 ? FINDING_OK : FINDING_WARNING,
+        DOCTOR_DETAIL(doctor, "%lld messages that no queue asked for", (long long)counts->unrouted),
+        counts->unrouted == 0 ? ""
+                              : "no fault as such; if a consumer should have had them,"
+                                " its binding is missing");
+}
+
+static void say_topology(struct doctor *doctor, const struct topology *topology,
+                         const struct topology_report *report)
+{
+    bool whole = report->missing == 0;
+    doctor_say(
+        doctor, "topology", whole ? FINDING_OK : FINDING_FAULT,
+        whole ? DOCTOR_DETAIL(doctor, "%zu exchanges and %zu queues", topology->exchange_count,
+                              topology->queue_count)
+              : DOCTOR_DETAIL(doctor, "%zu missing; first: %s", report->missing, report->cause),
+        whole ? "" : "the relay declares it all: start comanda-relay");
+}
+
+static void look_at_topology(struct doctor *doctor, struct rabbitmq_connection *connection)
+{
+    struct ctl *ctl = doctor->ctl;
+    struct topology topology;
+    if (ctl_topology(ctl, doctor->sagas, &topology) != CTL_OK) {
+        return; // it has said why
+    }
+    struct topology_report report = {0};
+    struct topology_queue_state *states =
+        arena_array(ctl->arena, topology.queue_count, sizeof(*states));
+    enum status status =
+        states == NULL ? STATUS_NO_MEMORY : topology_check(connection, &topology, states, &report);
+    if (status != STATUS_OK) {
+        doctor_say(doctor, "topology", FINDING_FAULT,
+                   DOCTOR_DETAIL(doctor, "%s",
+                                 report.cause[0] == '\0' ? status_text(status) : report.cause),
+                   "the relay declares it all: start comanda-relay");
+        return;
+    }
+    say_topology(doctor, &topology, &report);
+    const struct counts counts = count(doctor, &topology, states);
+    say_counts(doctor, &counts);
+}
+
+void doctor_rabbitmq(struct doctor *doctor)
+{
+    struct ctl *ctl = doctor->ctl;
+    const char *url = ctl_setting(ctl, "--amqp", "COMANDA_AMQP", NULL);
+    struct rabbitmq_settings settings;
+    struct rabbitmq_connection *connection = NULL;
+    struct str cause = STR("not named");
+    if (url == NULL ||
+        rabbitmq_settings_read(str_from(url), ctl->arena, &settings, &cause) != STATUS_OK) {
+        doctor_say(doctor, "rabbitmq", FINDING_FAULT, cause,
+                   "give --amqp URL or set COMANDA_AMQP: amqp://user:password@host:port/vhost");
+        return;
+    }
+    char words[RABBITMQ_CAUSE_MAX] = "";
+    settings.name = "comandactl doctor";
+    if (rabbitmq_connection_open(&settings, "operator", &connection, words) != STATUS_OK) {
+        doctor_say(doctor, "rabbitmq", FINDING_FAULT, DOCTOR_DETAIL(doctor, "%s", words),
+                   "start it, or mend the address, the password or the virtual host");
+        return;
+    }
+    bool blocked = rabbitmq_connection_blocked(connection);
+    doctor_say(doctor, "rabbitmq", blocked ? FINDING_FAULT : FINDING_OK,
+               blocked ? STR("connected; it takes no messages now") : STR("connected"),
+               blocked ? "its memory or disk alarm is on: see rabbitmq-diagnostics alarms" : "");
+    look_at_topology(doctor, connection);
+    rabbitmq_connection_close(connection);
+}
+
+// Redis away costs speed, never correctness: a warning.
+void doctor_redis(struct doctor *doctor)
+{
+    struct ctl *ctl = doctor->ctl;
+    const char *address = ctl_setting(ctl, "--redis", "COMANDA_REDIS", NULL);
+    struct redis_connection *connection =
+        address == NULL ? NULL : redis_connection_new(address, REDIS_TIMEOUT_MS);
+    if (connection == NULL) {
+        doctor_say(doctor, "redis", address == NULL ? FINDING_WARNING : FINDING_FAULT,
+                   address == NULL ? STR("not named") : str_from(address),
+                   "give --redis host:port or set COMANDA_REDIS");
+        return;
+    }
+    bool there = redis_connection_use(connection) != NULL;
+    doctor_say(doctor, "redis", there ? FINDING_OK : FINDING_WARNING,
+               there ? STR("connected")
+                     : DOCTOR_DETAIL(doctor, "%s", redis_connection_error(connection)),
+               there ? "" : "start it; until then reads go to PostgreSQL and are slower");
+    redis_connection_free(connection);
+}
