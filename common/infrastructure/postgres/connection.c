@@ -242,14 +242,19 @@ enum status postgres_connect(struct postgres *postgres)
     return STATUS_OK;
 }
 
-// A server that went away while we were idle has said so by now: better to see it before a write
-// is sent than to answer "unknown" after.
+// A server that went away while we were idle has said so by now, first in words and then by
+// closing: better to see it before a write is sent than to answer "unknown" after.
 static bool is_still_there(const struct postgres *postgres)
 {
-    struct pollfd fd = {.fd = PQsocket(postgres->conn), .events = POLLIN};
-    if (poll(&fd, 1, 0) > 0) {
-        return PQconsumeInput(postgres->conn) == 1 && PQstatus(postgres->conn) == CONNECTION_OK &&
-               !PQisBusy(postgres->conn) && (fd.revents & (POLLHUP | POLLERR)) == 0;
+    enum { READS_MAX = 16 };
+    for (int i = 0; i < READS_MAX; i++) {
+        struct pollfd fd = {.fd = PQsocket(postgres->conn), .events = POLLIN};
+        if (poll(&fd, 1, 0) <= 0) {
+            break;
+        }
+        if (!PQconsumeInput(postgres->conn) || PQisBusy(postgres->conn)) {
+            return false;
+        }
     }
     return PQstatus(postgres->conn) == CONNECTION_OK;
 }
