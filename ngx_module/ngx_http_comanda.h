@@ -66,6 +66,14 @@ ngx_int_t ngx_http_comanda_problem(ngx_http_request_t *r, ngx_uint_t status, str
 struct str ngx_http_comanda_problem_body(ngx_http_request_t *r, ngx_uint_t status, struct str slug,
                                          struct str detail, const struct fault_list *errors);
 
+// For a request that waits: a client that goes away is noticed at once, and the request's cleanup
+// handlers run. The waiting has a plain timer too, or a draining worker would cut it.
+ngx_int_t ngx_http_comanda_watch_client(ngx_http_request_t *r);
+
+// Ends a request that waited, from an event of another connection. The request may be gone after
+// it.
+void ngx_http_comanda_finish(ngx_http_request_t *r, ngx_int_t rc);
+
 // Adds a header to the answer; value is copied into the request's pool.
 ngx_int_t ngx_http_comanda_add_header(ngx_http_request_t *r, struct str name, struct str value);
 

@@ -48,6 +48,9 @@ static ngx_int_t send_header(ngx_http_request_t *r, ngx_uint_t status, struct st
                              size_t body_len)
 {
     r->headers_out.status = status;
+    if (status == 422) { // nginx knows no words for it
+        ngx_str_set(&r->headers_out.status_line, "422 Unprocessable Content");
+    }
     r->headers_out.content_type = ngx_http_comanda_ngx_str(content_type);
     r->headers_out.content_type_len = content_type.len;
     r->headers_out.content_type_lowcase = NULL;
@@ -254,4 +257,23 @@ struct str ngx_http_comanda_header(ngx_http_request_t *r, struct str lowcase_nam
         }
     }
     return value;
+}
+
+ngx_int_t ngx_http_comanda_watch_client(ngx_http_request_t *r)
+{
+    ngx_event_t *read = r->connection->read;
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+    if (read->ready) {
+        ngx_post_event(read, &ngx_posted_events);
+        return NGX_OK;
+    }
+    return ngx_handle_read_event(read, 0);
+}
+
+void ngx_http_comanda_finish(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_connection_t *c = r->connection;
+    ngx_http_finalize_request(r, rc);
+    ngx_http_run_posted_requests(c); // else subrequests stall
 }

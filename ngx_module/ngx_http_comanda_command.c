@@ -5,6 +5,7 @@
 
 #include "application/command/entity_tag.h"
 #include "application/command/idempotency_key.h"
+#include "ngx_http_comanda_content.h"
 #include "ngx_http_comanda_random.h"
 #include "ngx_http_comanda_settings.h"
 
@@ -211,16 +212,12 @@ static ngx_int_t read_headers(ngx_http_request_t *r, struct ngx_http_comanda_com
     return rc;
 }
 
+// Method, principal and scope are checked by the location's content.
 static ngx_int_t handle_command(ngx_http_request_t *r)
 {
-    ngx_int_t rc = ngx_http_comanda_require_method(r, NGX_HTTP_POST, STR("POST"));
-    if (rc != NGX_DECLINED) {
-        return rc;
-    }
     const struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
-    if (ctx == NULL || ctx->principal == NULL) { // `return` and `satisfy any` pass the access phase
-        return refuse(r, NGX_HTTP_UNAUTHORIZED, STR("unauthorized"),
-                      STR("a command needs a verified token"));
+    if (ctx == NULL || ctx->principal == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     if (!is_json(r)) {
         return refuse(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE, STR("unsupported-media-type"),
@@ -232,7 +229,7 @@ static ngx_int_t handle_command(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     ngx_http_set_ctx(r, job, ngx_http_comanda_command_module);
-    rc = read_headers(r, job, ctx->principal);
+    ngx_int_t rc = read_headers(r, job, ctx->principal);
     if (rc != NGX_DECLINED) {
         return rc;
     }
@@ -277,7 +274,8 @@ static char *read_words(ngx_conf_t *cf, struct ngx_http_comanda_command_conf *co
     ngx_str_t priority = ngx_string("normal");
     const struct ngx_http_comanda_setting settings[] = {
         {.name = STR("target"), .variable = &conf->target},
-        {.name = STR("location"), .variable = &conf->location},
+        {.name = STR("location"), .text = &conf->location},
+        {.name = STR("scope"), .text = &conf->scope},
         {.name = STR("status"), .number = &conf->status, .min = 200, .max = 299},
         {.name = STR("priority"), .text = &priority},
         {.name = {NULL, 0}},
@@ -289,6 +287,9 @@ static char *read_words(ngx_conf_t *cf, struct ngx_http_comanda_command_conf *co
     conf->high = str_eq(ngx_http_comanda_str(priority), STR("high"));
     if (!conf->high && !str_eq(ngx_http_comanda_str(priority), STR("normal"))) {
         return fault(cf, "priority is high or normal");
+    }
+    if (conf->scope.len == 0) {
+        return fault(cf, "needs scope=: what a token must hold to send it");
     }
     if (conf->type->creates && conf->target != NULL) {
         return fault(cf, "creates something new and so has no target=");
@@ -322,9 +323,7 @@ static char *set_command(ngx_conf_t *cf, ngx_command_t *directive, void *data)
         return rc;
     }
     declare_outcomes(cf, conf);
-    ngx_http_core_loc_conf_t *core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    core->handler = handle_command;
-    return NGX_CONF_OK;
+    return ngx_http_comanda_content_set(cf, NGX_HTTP_POST, handle_command, conf->scope);
 }
 
 static ngx_command_t directives[] = {
@@ -335,41 +334,7 @@ static ngx_command_t directives[] = {
     ngx_null_command,
 };
 
-// $comanda_stream: the id of the stream that this request's command made or changed.
-static ngx_int_t get_stream(ngx_http_request_t *r, ngx_http_variable_value_t *value, uintptr_t data)
-{
-    (void)data;
-    const struct ngx_http_comanda_command_job *job =
-        ngx_http_get_module_ctx(r, ngx_http_comanda_command_module);
-    u_char *text = job == NULL ? NULL : ngx_pnalloc(r->pool, UUID_TEXT_LEN);
-    value->not_found = text == NULL;
-    if (text == NULL) {
-        return NGX_OK;
-    }
-    struct uuid stream = job->request.target;
-    if (job->answered && command_flow_answer(job->flow)->document.version > 0) {
-        stream = command_flow_answer(job->flow)->document.stream;
-    }
-    uuid_format(stream, (char *)text);
-    value->valid = 1;
-    value->data = text;
-    value->len = UUID_TEXT_LEN;
-    return NGX_OK;
-}
-
-static ngx_int_t add_variables(ngx_conf_t *cf)
-{
-    ngx_str_t name = ngx_string("comanda_stream");
-    ngx_http_variable_t *variable = ngx_http_add_variable(cf, &name, NGX_HTTP_VAR_NOCACHEABLE);
-    if (variable == NULL) {
-        return NGX_ERROR;
-    }
-    variable->get_handler = get_stream;
-    return NGX_OK;
-}
-
-static ngx_http_module_t module_context = {.preconfiguration = add_variables,
-                                           .create_loc_conf = create_loc_conf};
+static ngx_http_module_t module_context = {.create_loc_conf = create_loc_conf};
 
 ngx_module_t ngx_http_comanda_command_module = {
     NGX_MODULE_V1,           .ctx = &module_context, .commands = directives,

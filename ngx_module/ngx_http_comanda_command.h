@@ -33,7 +33,8 @@ struct ngx_http_comanda_command_conf {
     const struct command_type *type; // NULL: no comanda_command in this location
     ngx_str_t name;                  // "ordering.place_order"
     ngx_http_complex_value_t *target;
-    ngx_http_complex_value_t *location;
+    ngx_str_t location; // the new stream's id is put behind it; empty: no Location
+    ngx_str_t scope;
     ngx_uint_t status; // of a success
     bool high;
     struct ngx_http_comanda_main_conf *main;

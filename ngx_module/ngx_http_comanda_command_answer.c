@@ -15,16 +15,20 @@ static ngx_int_t problem(struct ngx_http_comanda_command_job *job, enum command_
     return ngx_http_comanda_problem(job->r, status, slug, detail, NULL);
 }
 
-static ngx_int_t add_location(struct ngx_http_comanda_command_job *job)
+static ngx_int_t add_location(struct ngx_http_comanda_command_job *job, struct uuid stream)
 {
-    ngx_str_t location;
-    if (job->conf->location == NULL) {
+    const ngx_str_t *prefix = &job->conf->location;
+    if (prefix->len == 0) {
         return NGX_OK;
     }
-    if (ngx_http_complex_value(job->r, job->conf->location, &location) != NGX_OK) {
+    char *location = arena_alloc(&job->arena, prefix->len + UUID_TEXT_LEN);
+    if (location == NULL) {
         return NGX_ERROR;
     }
-    return ngx_http_comanda_add_header(job->r, STR("Location"), ngx_http_comanda_str(location));
+    ngx_memcpy(location, prefix->data, prefix->len);
+    uuid_format(stream, location + prefix->len);
+    return ngx_http_comanda_add_header(job->r, STR("Location"),
+                                       (struct str){location, prefix->len + UUID_TEXT_LEN});
 }
 
 static ngx_int_t answer_done(struct ngx_http_comanda_command_job *job,
@@ -33,7 +37,7 @@ static ngx_int_t answer_done(struct ngx_http_comanda_command_job *job,
     count(job, given->replayed   ? OUTCOME_REPLAYED
                : given->appended ? OUTCOME_ACCEPTED
                                  : OUTCOME_UNCHANGED);
-    if (add_location(job) != NGX_OK ||
+    if (add_location(job, given->document.stream) != NGX_OK ||
         ngx_http_comanda_set_etag(job->r, given->document.version) != NGX_OK ||
         ngx_http_comanda_add_position(job->r, &given->document) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -79,13 +79,10 @@ static void handle_request_gone(void *data)
 
 static void answer(struct ngx_http_comanda_command_job *job, ngx_int_t rc)
 {
-    ngx_http_request_t *r = job->r;
-    ngx_connection_t *c = r->connection;
     if (job->deadline.timer_set) {
         ngx_del_timer(&job->deadline);
     }
-    ngx_http_finalize_request(r, rc);
-    ngx_http_run_posted_requests(c);
+    ngx_http_comanda_finish(job->r, rc);
 }
 
 // --- the deadline ---
@@ -302,22 +299,10 @@ static void run(struct ngx_http_comanda_command_job *job)
 
 // --- from the body on ---
 
-static ngx_int_t watch_client(ngx_http_request_t *r)
-{
-    ngx_event_t *read = r->connection->read;
-    r->read_event_handler = ngx_http_test_reading;
-    r->write_event_handler = ngx_http_request_empty_handler;
-    if (read->ready) {
-        ngx_post_event(read, &ngx_posted_events);
-        return NGX_OK;
-    }
-    return ngx_handle_read_event(read, 0);
-}
-
 void ngx_http_comanda_command_run(struct ngx_http_comanda_command_job *job)
 {
     job->flow = command_flow_new(&job->request, &job->arena);
-    if (job->flow == NULL || watch_client(job->r) != NGX_OK) {
+    if (job->flow == NULL || ngx_http_comanda_watch_client(job->r) != NGX_OK) {
         ngx_http_finalize_request(job->r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }

@@ -159,8 +159,14 @@ static enum status encode_documents(struct read_group *group)
 
 static enum status encode_page(struct read_group *group)
 {
-    return statement_list_documents(&group->members[0]->page, &group->arena,
-                                    &group->call.statement);
+    struct document_page page = group->members[0]->page;
+    page.owner = arena_str(&group->arena, page.owner);
+    page.filter = arena_str(&group->arena, page.filter);
+    page.after = arena_str(&group->arena, page.after);
+    if (page.owner.data == NULL || page.filter.data == NULL || page.after.data == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    return statement_list_documents(&page, &group->arena, &group->call.statement);
 }
 
 static enum status encode_schema(struct read_group *group)

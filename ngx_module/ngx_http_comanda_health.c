@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// Directive comanda_health: `live` says that the loop turns, `ready` whether commands can be
+// served.
+#include "ngx_http_comanda_content.h"
+#include "ngx_http_comanda_read.h"
+#include "ngx_http_comanda_redis.h"
+
+#include "base/buffer.h"
+#include "base/json.h"
+#include "infrastructure/postgres/migrate.h"
+
+extern ngx_module_t ngx_http_comanda_health_module;
+
+enum { READY_BYTES_MAX = 4096, READY_TIMEOUT_MS = 1000 };
+
+// A probe that waits for PostgreSQL's word.
+struct probe {
+    ngx_http_request_t *request;
+    struct ngx_http_comanda_postgres *postgres;
+    struct ngx_http_comanda_read read;
+    ngx_event_t deadline;
+};
+
+static void write_check(struct json_writer *json, struct str name, bool fine, struct str detail)
+{
+    json_name(json, name);
+    json_object_begin(json);
+    json_name(json, STR("status"));
+    json_string(json, fine ? STR("up") : STR("down"));
+    json_name(json, STR("detail"));
+    json_string(json, detail);
+    json_object_end(json);
+}
+
+static void write_redis(struct json_writer *json, const struct ngx_http_comanda_redis *redis,
+                        bool *degraded)
+{
+    bool fine = redis != NULL && ngx_http_comanda_redis_ready(redis);
+    *degraded = redis != NULL && !fine;
+    write_check(json, STR("redis"), fine || redis == NULL,
+                redis == NULL ? STR("not used")
+                : fine        ? STR("connected")
+                              : STR("away: reads come from PostgreSQL"));
+}
+
+static ngx_int_t answer_ready(ngx_http_request_t *r, bool fine, struct str detail)
+{
+    const struct ngx_http_comanda_main_conf *conf =
+        ngx_http_get_module_main_conf(r, ngx_http_comanda_module);
+    u_char *memory = ngx_pnalloc(r->pool, READY_BYTES_MAX);
+    struct buffer checks;
+    struct json_writer json;
+    bool degraded = false;
+    buffer_init(&checks, NULL, READY_BYTES_MAX / 2);
+    json_writer_init(&json, &checks);
+    json_object_begin(&json);
+    write_check(&json, STR("postgres"), fine, detail);
+    write_redis(&json, conf->redis, &degraded);
+    json_object_end(&json);
+    if (memory == NULL || checks.status != STATUS_OK) {
+        buffer_free(&checks);
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    u_char *end = ngx_snprintf(memory, READY_BYTES_MAX, "{\"status\":\"%s\",\"checks\":%*s}",
+                               !fine      ? "not ready"
+                               : degraded ? "degraded"
+                                          : "ready",
+                               checks.len, checks.data);
+    buffer_free(&checks);
+    return ngx_http_comanda_send(r, fine ? NGX_HTTP_OK : NGX_HTTP_SERVICE_UNAVAILABLE,
+                                 STR("application/json"),
+                                 (struct str){(const char *)memory, (size_t)(end - memory)});
+}
+
+static void finish(struct probe *probe, bool fine, struct str detail)
+{
+    ngx_http_request_t *r = probe->request;
+    ngx_connection_t *connection = r->connection;
+    if (probe->deadline.timer_set) {
+        ngx_del_timer(&probe->deadline);
+    }
+    ngx_http_finalize_request(r, answer_ready(r, fine, detail));
+    ngx_http_run_posted_requests(connection);
+}
+
+static void take_version(struct ngx_http_comanda_read *read, enum status status,
+                         const struct ngx_http_comanda_read_answer *answer)
+{
+    struct probe *probe = ngx_queue_data(read, struct probe, read);
+    if (status != STATUS_OK) {
+        finish(probe, false, str_from(status_text(status)));
+        return;
+    }
+    bool fine = answer->schema_version == migrate_version();
+    finish(probe, fine,
+           fine ? STR("connected") : STR("another schema version: run comandactl migrate"));
+}
+
+static void abandon(void *data)
+{
+    struct probe *probe = data;
+    ngx_http_comanda_read_cancel(probe->postgres, &probe->read);
+    if (probe->deadline.timer_set) {
+        ngx_del_timer(&probe->deadline);
+    }
+}
+
+static void pass_deadline(ngx_event_t *event)
+{
+    struct probe *probe = event->data;
+    ngx_http_comanda_read_cancel(probe->postgres, &probe->read);
+    finish(probe, false, STR("no answer within a second"));
+}
+
+static struct probe *start_probe(ngx_http_request_t *r, struct ngx_http_comanda_postgres *postgres)
+{
+    struct probe *probe = ngx_pcalloc(r->pool, sizeof(*probe));
+    ngx_http_cleanup_t *cleanup = ngx_http_cleanup_add(r, 0);
+    if (probe == NULL || cleanup == NULL) {
+        return NULL;
+    }
+    probe->request = r;
+    probe->postgres = postgres;
+    probe->read = (struct ngx_http_comanda_read){.kind = READ_SCHEMA, .done = take_version};
+    probe->deadline =
+        (ngx_event_t){.data = probe, .handler = pass_deadline, .log = r->connection->log};
+    cleanup->handler = abandon;
+    cleanup->data = probe;
+    return probe;
+}
+
+static ngx_int_t serve_ready(ngx_http_request_t *r)
+{
+    const struct ngx_http_comanda_main_conf *conf =
+        ngx_http_get_module_main_conf(r, ngx_http_comanda_module);
+    if (conf->postgres == NULL) {
+        return answer_ready(r, false, STR("no comanda_postgres in the configuration"));
+    }
+    ngx_int_t rc = ngx_http_discard_request_body(r);
+    struct probe *probe = rc == NGX_OK ? start_probe(r, conf->postgres) : NULL;
+    if (probe == NULL) {
+        return rc == NGX_OK ? NGX_HTTP_INTERNAL_SERVER_ERROR : rc;
+    }
+    enum status status = ngx_http_comanda_read_start(conf->postgres, &probe->read);
+    if (status != STATUS_OK) {
+        return answer_ready(r, false, str_from(status_text(status)));
+    }
+    ngx_add_timer(&probe->deadline, READY_TIMEOUT_MS);
+    r->main->count++;
+    return NGX_DONE;
+}
+
+static ngx_int_t serve_live(ngx_http_request_t *r)
+{
+    return ngx_http_comanda_send(r, NGX_HTTP_OK, STR("application/json"),
+                                 STR("{\"status\":\"live\"}"));
+}
+
+static char *set_health(ngx_conf_t *cf, ngx_command_t *directive, void *data)
+{
+    (void)directive;
+    (void)data;
+    const ngx_str_t *words = cf->args->elts;
+    ngx_str_t public = ngx_null_string;
+    struct str kind = ngx_http_comanda_str(words[1]);
+    if (!str_eq(kind, STR("live")) && !str_eq(kind, STR("ready"))) {
+        return "takes live or ready";
+    }
+    return ngx_http_comanda_content_set(cf, NGX_HTTP_GET | NGX_HTTP_HEAD,
+                                        str_eq(kind, STR("live")) ? serve_live : serve_ready,
+                                        public);
+}
+
+static ngx_command_t directives[] = {
+    {.name = ngx_string("comanda_health"),
+     .type = NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
+     .set = set_health,
+     .conf = NGX_HTTP_LOC_CONF_OFFSET},
+    ngx_null_command,
+};
+
+static ngx_http_module_t module_context;
+
+ngx_module_t ngx_http_comanda_health_module = {
+    NGX_MODULE_V1,           .ctx = &module_context, .commands = directives,
+    .type = NGX_HTTP_MODULE, NGX_MODULE_V1_PADDING,
+};
