@@ -220,7 +220,7 @@ def test_a_silent_provider_holds_up_nobody_and_its_message_ends_in_the_dead_lett
     assert 4 in headers.values(), headers
     assert not replies(database, stuck)
     assert daemon.metric('comanda_messages_total{queue="comanda.payment",outcome="retried"}') == 3
-    assert daemon.metric('comanda_dead_letters{queue="comanda.payment"}') == 1
+    assert daemon.metric('comanda_messages_total{queue="comanda.payment",outcome="dead"}') == 1
 
 
 def test_a_late_provider_answers_only_after_the_payment_was_undone(database, broker, start):

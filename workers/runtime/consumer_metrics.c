@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a consumer counts: messages by queue and outcome, dead letters, batches.
+// What a consumer counts: messages by queue and outcome, batches.
 #include "runtime/consumer_metrics.h"
 
 #include <pthread.h>
@@ -14,11 +14,6 @@ static const struct metric_family messages_total = {
     .kind = METRIC_COUNTER,
     .name = "comanda_messages_total",
     .help = "Messages taken from a queue, by what became of them.",
-};
-static const struct metric_family dead_letters = {
-    .kind = METRIC_GAUGE,
-    .name = "comanda_dead_letters",
-    .help = "Messages that this process has sent to the dead letters since it started.",
 };
 static const struct metric_family batch_messages = {
     .kind = METRIC_HISTOGRAM,
@@ -41,7 +36,6 @@ void consumer_metrics_make(struct consumer_metrics *metrics, const char *queue)
         .queue = queue,
         .retried = metric_of(&messages_total, "queue", queue, "outcome", "retried", NULL),
         .dead = metric_of(&messages_total, "queue", queue, "outcome", "dead", NULL),
-        .dead_letters = metric_of(&dead_letters, "queue", queue, NULL),
         .batch_messages = metric_of(&batch_messages, "queue", queue, NULL),
         .batch_seconds = metric_of(&batch_seconds, "queue", queue, NULL)};
 }
@@ -77,9 +71,6 @@ void consumer_metrics_handled(struct consumer_metrics *metrics, struct str label
 void consumer_metrics_failed(struct consumer_metrics *metrics, bool dead)
 {
     metric_add(dead ? metrics->dead : metrics->retried, 1);
-    if (dead) {
-        metric_add(metrics->dead_letters, 1);
-    }
 }
 
 void consumer_metrics_batch(struct consumer_metrics *metrics, size_t messages, int64_t took_us)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a consumer counts: messages by queue and outcome, dead letters, batches.
+// What a consumer counts: messages by queue and outcome, batches.
 #pragma once
 
 #include <stdbool.h>
@@ -14,7 +14,6 @@ struct consumer_metrics {
     const char *queue;
     struct metric *retried;
     struct metric *dead;
-    struct metric *dead_letters;
     struct metric *batch_messages;
     struct metric *batch_seconds;
 };

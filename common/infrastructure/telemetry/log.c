@@ -44,7 +44,12 @@ static bool add(struct line *line, struct str text)
 // How many bytes of a whole UTF-8 character stand at the front; 0: none, foreign bytes may be cut.
 static size_t utf8_len(const unsigned char *at, size_t left)
 {
-    size_t len = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
+    size_t len = at[0] == 0     ? 0
+                 : at[0] < 0x80 ? 1
+                 : at[0] < 0xc2 ? 0
+                 : at[0] < 0xe0 ? 2
+                 : at[0] < 0xf0 ? 3
+                                : 4;
     if (len == 0 || at[0] > 0xf4 || len > left) {
         return 0;
     }
