@@ -12,7 +12,7 @@ import uuid
 import pika
 import pytest
 
-from daemon import BUILD, Broker, Daemon, Database, command_event, until, uuid7
+from daemon import BUILD, ROOT, Broker, Daemon, Database, command_event, until, uuid7
 
 AUTHORIZE = {"amount": 3980, "currency": "BRL", "payment_token": "tok_ok"}
 
@@ -504,6 +504,26 @@ def test_help_and_settings_describe_each_setting(name):
         assert setting["name"] in text and setting["help"]
     assert {"COMANDA_POSTGRES", "COMANDA_AMQP", "COMANDA_PROBE"} <= {
         setting["name"] for setting in table["settings"]}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf/settings").glob("*.env")),
+                         ids=lambda path: path.stem)
+def test_the_shipped_settings_file_is_what_the_program_says(path, tmp_path):
+    assert run(path.stem, "--example").stdout == path.read_text(), (
+        f"make it anew: comanda-{path.stem} --example > {path}")
+    filled = tmp_path / path.name
+    text = path.read_text()
+    for name, value in {"POSTGRES": "dbname=x", "AMQP": "amqp://a:b@c/d",
+                        "REDIS": "127.0.0.1:6379", "SAGAS": ROOT / "conf/sagas"}.items():
+        text = text.replace(f"\nCOMANDA_{name}=\n", f"\nCOMANDA_{name}={value}\n")
+    filled.write_text(text)
+    ended = run(path.stem, "--file", str(filled), "--check")
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_each_daemon_has_its_settings_file():
+    daemons = {path.name for path in (ROOT / "workers").iterdir()} - {"runtime", "comandactl"}
+    assert {path.stem for path in (ROOT / "conf/settings").glob("*.env")} == daemons
 
 
 @pytest.mark.parametrize("settings, words", [

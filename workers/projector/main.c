@@ -47,7 +47,7 @@ int main(int argc, char **argv)
         .program = "comanda-projector",
         .purpose = "keeps the documents of the read side up to date with the log",
         .groups = {runtime_settings, postgres_settings, amqp_settings, redis_settings,
-                   consumer_settings, cache_settings}};
+                   consumer_settings, tenant_settings, cache_settings}};
     const struct settings *settings = settings_load_or_exit(argc, argv, &table);
     struct runtime *runtime = runtime_start_or_exit(settings);
 

@@ -45,7 +45,6 @@ static const struct setting runtime_items[] = {
      "A file that gets the address that the probes were given, for port 0"},
     {"COMANDA_LOG_LEVEL", SETTING_CHOICE, "info", 0, 0, LOG_LEVEL_CHOICES,
      "The least level that is logged; read again at SIGHUP"},
-    {"COMANDA_TENANT", SETTING_TEXT, "main", 1, 64, NULL, "The tenant that is served"},
     {"COMANDA_DRAIN", SETTING_MS, "25s", 1000, 600000, NULL,
      "After SIGTERM: how long what is in hand may take before the process ends by force"},
     {"COMANDA_STALL", SETTING_MS, "120s", 5000, 3600000, NULL,

@@ -13,7 +13,7 @@
 #include "infrastructure/config/settings.h"
 #include "runtime/server_settings.h"
 
-// COMANDA_PROBE, COMANDA_PROBE_FILE, COMANDA_LOG_LEVEL, COMANDA_TENANT, COMANDA_DRAIN,
+// COMANDA_PROBE, COMANDA_PROBE_FILE, COMANDA_LOG_LEVEL, COMANDA_DRAIN,
 // COMANDA_STALL
 extern const struct setting_group runtime_settings;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the servers are: the settings that daemons share.
+// Where the servers are, and whose data: the settings that daemons share.
 #include "runtime/server_settings.h"
 
 #include <libpq-fe.h>
@@ -54,6 +54,11 @@ static const struct setting redis_items[] = {
     {"COMANDA_REDIS", SETTING_ADDRESS, NULL, 0, 0, NULL, "Address of Redis, host:port"},
 };
 const struct setting_group redis_settings = SETTING_GROUP(redis_items);
+
+static const struct setting tenant_items[] = {
+    {"COMANDA_TENANT", SETTING_TEXT, "main", 1, 64, NULL, "The tenant that is served"},
+};
+const struct setting_group tenant_settings = SETTING_GROUP(tenant_items);
 
 struct rabbitmq_settings amqp_settings_read(const struct settings *settings, struct arena *arena)
 {

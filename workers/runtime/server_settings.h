@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the servers are: the settings that daemons share.
+// Where the servers are, and whose data: the settings that daemons share.
 #pragma once
 
 #include "base/arena.h"
@@ -9,6 +9,7 @@
 extern const struct setting_group postgres_settings; // COMANDA_POSTGRES
 extern const struct setting_group amqp_settings;     // COMANDA_AMQP
 extern const struct setting_group redis_settings;    // COMANDA_REDIS
+extern const struct setting_group tenant_settings;   // COMANDA_TENANT
 
 // What COMANDA_AMQP says, already checked, with the program's name; in the arena.
 struct rabbitmq_settings amqp_settings_read(const struct settings *settings, struct arena *arena);

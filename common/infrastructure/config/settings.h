@@ -19,7 +19,7 @@ enum {
     SETTINGS_MAX = 64,
     SETTING_VALUE_MAX = 4096,
     SETTINGS_FILE_MAX = 64 * 1024,
-    SETTING_GROUPS_MAX = 6
+    SETTING_GROUPS_MAX = 8
 };
 
 enum setting_type {
@@ -84,10 +84,14 @@ const char *settings_path(const struct settings *settings);
 
 // --help: purpose, options and the table.
 void settings_print_help(const struct setting_table *table, FILE *out);
+// --example: a settings file in which each setting stands with its meaning and what it is by
+// default.
+void settings_print_example(const struct setting_table *table, FILE *out);
 // --settings: {"program":…,"settings":[{"name","type","default","min","max","choices","help"}]}
 void settings_print_json(const struct setting_table *table, FILE *out);
 
-// For main: --help, --settings, --check [FILE] (all end the program) and --file FILE, else the file
-// named by COMANDA_SETTINGS. Exits 2 with the fault on stderr when a setting or option is wrong.
+// For main: --help, --settings, --example, --check (all end the program) and --file FILE, else the
+// file named by COMANDA_SETTINGS. Exits 2 with the fault on stderr when a setting or option is
+// wrong.
 const struct settings *settings_load_or_exit(int argc, char **argv,
                                              const struct setting_table *table);

@@ -46,6 +46,31 @@ void settings_print_help(const struct setting_table *table, FILE *out)
     }
 }
 
+static void print_example_setting(const struct setting *setting, FILE *out)
+{
+    struct arena arena;
+    arena_init(&arena, 1024, 16 * 1024);
+    struct str allows = setting_allows(setting, &arena);
+    bool required = setting->value == NULL;
+    (void)fprintf(out, "\n# %s (%.*s).\n%s%s=%s\n", setting->help, STR_FMT(allows),
+                  required ? "" : "#", setting->name, required ? "" : setting->value);
+    arena_free(&arena);
+}
+
+void settings_print_example(const struct setting_table *table, FILE *out)
+{
+    (void)fprintf(out,
+                  "# Settings of %s: %s.\n"
+                  "# Made by `%s --example`. What is commented out is so by default; a secret may\n"
+                  "# stand in a file of its own that NAME_FILE names. The environment wins.\n",
+                  table->program, table->purpose, table->program);
+    for (size_t group = 0; group < SETTING_GROUPS_MAX; group++) {
+        for (size_t at = 0; at < table->groups[group].count; at++) {
+            print_example_setting(&table->groups[group].items[at], out);
+        }
+    }
+}
+
 static void add_member(struct json_writer *writer, const char *name, const char *value)
 {
     json_name(writer, str_from(name));
@@ -109,6 +134,9 @@ static void take_option(int option, const struct setting_table *table, struct op
     case 's':
         settings_print_json(table, stdout);
         exit(EXIT_SUCCESS);
+    case 'e':
+        settings_print_example(table, stdout);
+        exit(EXIT_SUCCESS);
     case 'h':
         settings_print_help(table, stdout);
         exit(EXIT_SUCCESS);
@@ -120,11 +148,10 @@ static void take_option(int option, const struct setting_table *table, struct op
 
 static struct options read_options(int argc, char **argv, const struct setting_table *table)
 {
-    static const struct option known[] = {{"file", required_argument, NULL, 'f'},
-                                          {"check", no_argument, NULL, 'c'},
-                                          {"settings", no_argument, NULL, 's'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option known[] = {
+        {"file", required_argument, NULL, 'f'}, {"check", no_argument, NULL, 'c'},
+        {"settings", no_argument, NULL, 's'},   {"example", no_argument, NULL, 'e'},
+        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0}};
     struct options options = {.path = getenv("COMANDA_SETTINGS")};
     int option = 0;
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
