@@ -3,6 +3,8 @@
 // sources that gather work while the connections are busy. Nothing here ever blocks.
 #include "ngx_http_comanda_postgres.h"
 
+#include <arpa/inet.h>
+
 #include "ngx_http_comanda_batch.h"
 #include "ngx_http_comanda_lookup.h"
 #include "ngx_http_comanda_metrics.h"
@@ -151,18 +153,24 @@ static char *refuse(ngx_conf_t *cf, const char *what)
     return NGX_CONF_ERROR;
 }
 
+static bool is_address(const char *host)
+{
+    unsigned char address[sizeof(struct in6_addr)];
+    return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
+}
+
 // A name would be looked up by a blocking resolver in the middle of the event loop.
 static bool names_only_addresses(const PQconninfoOption *options)
 {
     bool has_address = false;
-    bool has_path = false;
     for (const PQconninfoOption *option = options; option->keyword != NULL; option++) {
         bool set = option->val != NULL && option->val[0] != '\0';
+        bool is_host = set && strcmp(option->keyword, "host") == 0;
+        bool is_path = is_host && option->val[0] == '/' && strchr(option->val, ',') == NULL;
         has_address |= set && strcmp(option->keyword, "hostaddr") == 0;
-        has_path |= set && strcmp(option->keyword, "host") == 0 && option->val[0] == '/' &&
-                    strchr(option->val, ',') == NULL;
+        has_address |= is_path || (is_host && is_address(option->val));
     }
-    return has_address || has_path;
+    return has_address;
 }
 
 static char *check_conninfo(ngx_conf_t *cf, const char *conninfo)
@@ -179,8 +187,9 @@ static char *check_conninfo(ngx_conf_t *cf, const char *conninfo)
     bool fine = names_only_addresses(options);
     PQconninfoFree(options);
     return fine ? NGX_CONF_OK
-                : refuse(cf, "give hostaddr=<address> or host=<socket folder>; a host name would "
-                             "block the worker while it is resolved");
+                : refuse(cf,
+                         "give an address or a socket folder as host (or hostaddr); a name would "
+                         "block the worker while it is resolved");
 }
 
 static char *read_options(ngx_conf_t *cf, struct ngx_http_comanda_postgres *postgres)
