@@ -7,7 +7,7 @@
 
 #include "../support/test_database.h"
 #include "base/arena.h"
-#include "infrastructure/memory/carrier_memory.h"
+#include "infrastructure/psp/carrier_memory.h"
 #include "infrastructure/psp/sandbox_carrier.h"
 
 ReportHook(PRE_ALL)(struct criterion_test_set *set)

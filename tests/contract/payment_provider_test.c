@@ -11,8 +11,8 @@
 
 #include "../support/test_database.h"
 #include "base/arena.h"
-#include "infrastructure/memory/payment_provider_memory.h"
 #include "infrastructure/postgres/connection.h"
+#include "infrastructure/psp/payment_provider_memory.h"
 #include "infrastructure/psp/sandbox_payment_provider.h"
 
 ReportHook(PRE_ALL)(struct criterion_test_set *set)

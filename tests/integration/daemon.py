@@ -118,7 +118,9 @@ class Broker:
         self.channel.queue_bind(queue + ".dead", "comanda.dead", queue)
 
     def publish(self, routing_key, body, message_id=None, exchange="comanda.commands"):
-        self.need(routing_key.split(".")[0])
+        context = routing_key.split(".")[0]
+        if context in CONTEXTS:
+            self.need(context)
         self.channel.basic_publish(
             exchange, routing_key, body if isinstance(body, bytes) else json.dumps(body).encode(),
             pika.BasicProperties(content_type="application/cloudevents+json", delivery_mode=2,
@@ -142,7 +144,7 @@ class Broker:
 class Daemon:
     """One process; its log is read from a file."""
 
-    def __init__(self, name, folder, **settings):
+    def __init__(self, name, folder, programs=BUILD / "bin", **settings):
         self.name = name
         self.log_path = pathlib.Path(folder) / f"{name}-{uuid.uuid4().hex[:8]}.log"
         self.probe_path = self.log_path.with_suffix(".probe")
@@ -150,7 +152,7 @@ class Daemon:
                            COMANDA_PROBE_FILE=str(self.probe_path))
         environment.update({key: str(value) for key, value in settings.items()})
         with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen([BUILD / "bin" / f"comanda-{name}"], stderr=log,
+            self.process = subprocess.Popen([programs / f"comanda-{name}"], stderr=log,
                                             env=environment)
         until(lambda: self.probe_path.exists() or self.process.poll() is not None,
               f"{name} listens")

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
 import time
 import urllib.parse
 import uuid
@@ -12,73 +11,9 @@ import uuid
 import pika
 import pytest
 
-from daemon import BUILD, ROOT, Broker, Daemon, Database, command_event, until, uuid7
-
-AUTHORIZE = {"amount": 3980, "currency": "BRL", "payment_token": "tok_ok"}
-
-
-@pytest.fixture(scope="module")
-def database():
-    made = Database()
-    made.migrate()
-    yield made
-    made.drop()
-
-
-@pytest.fixture
-def broker():
-    made = Broker()
-    yield made
-    made.drop()
-
-
-@pytest.fixture
-def start(database, broker, tmp_path):
-    """Starts daemons that are ended with the test."""
-    started = []
-
-    def start_one(name, **settings):
-        broker.need({"payment": "payments"}.get(name, name))
-        daemon = Daemon(name, tmp_path, **{"COMANDA_POSTGRES": database.conninfo,
-                                           "COMANDA_AMQP": broker.url, **settings})
-        started.append(daemon)
-        return daemon
-
-    yield start_one
-    for daemon in started:
-        if daemon.process.poll() is None:
-            daemon.process.send_signal(signal.SIGCONT)
-            daemon.stop(signal.SIGKILL)
-
-
-def replies(database, *message_ids):
-    """Outcome (and code) of each command that has its reply."""
-    rows = database.rows(
-        "select data->>'command_id', data->>'outcome', data->>'code' from comanda.events"
-        " where kind = 'reply' and data->>'command_id' = any(%s)", list(message_ids))
-    return {row[0]: (row[1], row[2]) for row in rows}
-
-
-def reply_of(database, message_id, timeout=20):
-    return until(lambda: replies(database, message_id), f"a reply to {message_id}",
-                 timeout)[message_id]
-
-
-def events_of(database, stream_id):
-    return [row[0] for row in database.rows(
-        "select type from comanda.events where stream_id = %s order by version", str(stream_id))]
-
-
-def journal(database, stream_id):
-    return database.rows(
-        "select operation, outcome from sandbox.journal where key like %s order by recorded_at",
-        f"{stream_id}:%")
-
-
-def send(broker, command, payload, stream_id, **more):
-    message_id, event = command_event(command, payload, stream_id, **more)
-    broker.publish(command, event, message_id)
-    return message_id
+from daemon import BUILD, Daemon, Database, command_event, until, uuid7
+from worker_fixtures import (AUTHORIZE, broker, database, events_of, hold_payment, journal,  # noqa: F401
+                             replies, reply_of, send, start, waits_for_lock)
 
 
 # --- a command and its reply
@@ -201,6 +136,21 @@ def uuid_named(tenant, category, name):
     digest[6] = digest[6] & 0x0f | 0x80
     digest[8] = digest[8] & 0x3f | 0x80
     return uuid.UUID(bytes=bytes(digest))
+
+
+def test_a_context_that_is_no_shop_goes_through_the_same_worker(database, broker, start):
+    """`make seam` links the counting context instead of the shop's, and changes nothing else."""
+    start("inventory", programs=BUILD / "seam/bin").wait_ready()
+    broker.channel.queue_bind("comanda.inventory", "comanda.commands", "counting.#")
+    counter = uuid7()
+    opened = send(broker, "counting.open_counter", {"start": 999990}, counter, step="open")
+    assert reply_of(database, opened) == ("ok", None)
+    ids = [send(broker, "counting.add_counter", {"amount": 1}, counter, step="add")
+           for _ in range(12)]
+    until(lambda: len(replies(database, *ids)) == 12, "12 replies")
+    assert sorted(replies(database, *ids).values()) == \
+        [("ok", None)] * 10 + [("rejected", "counter-full")] * 2
+    assert events_of(database, counter) == ["CounterOpened"] + ["CounterAdded"] * 10
 
 
 # --- the failure ladder
@@ -391,20 +341,6 @@ def test_a_message_that_kills_its_process_ends_alone_in_the_dead_letters(databas
     lock.close()
 
 
-def hold_payment(database, payment):
-    """Locks the provider's row of a payment, so that whoever asks about it waits."""
-    import psycopg2
-    connection = psycopg2.connect(database.conninfo)
-    connection.cursor().execute("insert into sandbox.payments (payment) values (%s)",
-                                (str(payment),))
-    return connection
-
-
-def waits_for_lock(database):
-    return database.rows("select 1 from pg_stat_activity where wait_event_type = 'Lock'"
-                         " and datname = current_database() and query like '%%perform_payments%%'")
-
-
 def test_kill_in_the_middle_loses_and_doubles_nothing(database, broker, start):
     ids = [send(broker, "payments.authorize_payment", AUTHORIZE, uuid7()) for _ in range(300)]
     for _ in range(3):
@@ -486,128 +422,3 @@ def test_long_streams_are_read_from_a_snapshot(database, broker, start):
                 uuid7(), step="reserve")
     assert reply_of(database, more)[0] == "ok"
     assert daemon.process.poll() is None
-
-
-# --- settings, probes, log
-
-def run(name, *arguments, **environment):
-    return subprocess.run([BUILD / "bin" / f"comanda-{name}", *arguments], text=True, timeout=10,
-                          capture_output=True, env=dict(os.environ, **environment))
-
-
-@pytest.mark.parametrize("name", ["payment", "inventory", "shipping"])
-def test_help_and_settings_describe_each_setting(name):
-    table = json.loads(run(name, "--settings").stdout)
-    assert table["program"] == f"comanda-{name}"
-    text = run(name, "--help").stdout
-    for setting in table["settings"]:
-        assert setting["name"] in text and setting["help"]
-    assert {"COMANDA_POSTGRES", "COMANDA_AMQP", "COMANDA_PROBE"} <= {
-        setting["name"] for setting in table["settings"]}
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "conf/settings").glob("*.env")),
-                         ids=lambda path: path.stem)
-def test_the_shipped_settings_file_is_what_the_program_says(path, tmp_path):
-    assert run(path.stem, "--example").stdout == path.read_text(), (
-        f"make it anew: comanda-{path.stem} --example > {path}")
-    filled = tmp_path / path.name
-    text = path.read_text()
-    for name, value in {"POSTGRES": "dbname=x", "AMQP": "amqp://a:b@c/d",
-                        "REDIS": "127.0.0.1:6379", "SAGAS": ROOT / "conf/sagas"}.items():
-        text = text.replace(f"\nCOMANDA_{name}=\n", f"\nCOMANDA_{name}={value}\n")
-    filled.write_text(text)
-    ended = run(path.stem, "--file", str(filled), "--check")
-    assert ended.returncode == 0, ended.stderr
-
-
-def test_each_daemon_has_its_settings_file():
-    daemons = {path.name for path in (ROOT / "workers").iterdir()} - {"runtime", "comandactl"}
-    assert {path.stem for path in (ROOT / "conf/settings").glob("*.env")} == daemons
-
-
-@pytest.mark.parametrize("settings, words", [
-    ({}, ["COMANDA_POSTGRES is not set"]),
-    ({"COMANDA_POSTGRES": "nonsense"}, ["COMANDA_POSTGRES", "host="]),
-    ({"COMANDA_AMQP": "http://x"}, ["COMANDA_AMQP", "amqp://"]),
-    ({"COMANDA_BATCH": "0"}, ["COMANDA_BATCH=0", "from 1 to 1024"]),
-    ({"COMANDA_LOG_LEVEL": "loud"}, ["COMANDA_LOG_LEVEL=loud", "debug|info|warning|error"]),
-    ({"COMANDA_PROBE": "here"}, ["COMANDA_PROBE=here", "host:port"]),
-    ({"COMANDA_EFFECT_TIMEOUT": "2 days"}, ["COMANDA_EFFECT_TIMEOUT=2 days", "500ms"]),
-])
-def test_a_bad_setting_fails_at_start_and_is_named(settings, words):
-    base = {} if not settings else {"COMANDA_POSTGRES": "dbname=x", "COMANDA_AMQP": "amqp://a:b@c/d"}
-    for arguments in ((), ("--check",)):
-        ended = run("payment", *arguments, **{**base, **settings})
-        assert ended.returncode == 2
-        for word in words:
-            assert word in ended.stderr
-        assert ended.stderr.count("\n") == 1
-
-
-def test_settings_come_from_a_file_and_secrets_from_files(tmp_path):
-    secret = tmp_path / "postgres"
-    secret.write_text("dbname=x password=hunter2\n")
-    settings = tmp_path / "payment.env"
-    settings.write_text(f"# a comment\nCOMANDA_AMQP='amqp://a:b@c/d'\nCOMANDA_BATCH=7\n"
-                        f"COMANDA_POSTGRES_FILE={secret}\n")
-    assert run("payment", "--file", str(settings), "--check").returncode == 0
-    ended = run("payment", "--file", str(settings), "--check", COMANDA_BATCH="x")
-    assert ended.returncode == 2 and "the environment" in ended.stderr  # it wins over the file
-    settings.write_text(settings.read_text() + "COMANDA_BATHC=7\n")
-    ended = run("payment", "--file", str(settings), "--check")
-    assert ended.returncode == 2 and "line 5" in ended.stderr and "COMANDA_BATHC" in ended.stderr
-    assert "hunter2" not in ended.stderr
-
-
-def test_metrics_pass_promtools_lint(database, broker, start):
-    daemon = start("payment").wait_ready()
-    send_id = send(broker, "payments.authorize_payment", AUTHORIZE, uuid7())
-    reply_of(database, send_id)
-    page = until(lambda: "outcome=\"ok\"" in (text := daemon.get("/metrics")[1]) and text,
-                 "the handled message counted")
-    lint = subprocess.run(["promtool", "check", "metrics"], input=page, text=True,
-                          capture_output=True, timeout=20)
-    assert lint.returncode == 0, lint.stdout + lint.stderr
-    assert "comanda_message_batch_seconds_bucket" in page
-
-
-def test_probes_answer_while_the_loop_waits_and_refuse_what_they_do_not_know(
-        database, broker, start):
-    daemon = start("payment").wait_ready()
-    assert daemon.get("/nowhere")[0] == 404
-    daemon.get("/healthz")
-    held = hold_payment(database, payment := uuid7())
-    send(broker, "payments.authorize_payment", AUTHORIZE, payment)
-    until(lambda: waits_for_lock(database), "a loop that waits for the provider")
-    began = time.monotonic()
-    assert daemon.get("/healthz")[0] == 200
-    assert time.monotonic() - began < 1
-    held.close()
-
-
-def test_sighup_reads_the_log_level_again(database, broker, tmp_path, start):
-    settings = tmp_path / "payment.env"
-    settings.write_text("COMANDA_LOG_LEVEL=error\n")
-    daemon = start("payment", COMANDA_SETTINGS=str(settings)).wait_ready()
-    assert not [line for line in daemon.log() if line["level"] == "info"]
-    settings.write_text("COMANDA_LOG_LEVEL=info\n")
-    daemon.process.send_signal(signal.SIGHUP)
-    until(lambda: any(line["message"] == "settings read again" for line in daemon.log()),
-          "the settings read again")
-    settings.write_text("COMANDA_LOG_LEVEL=loud\n")
-    daemon.process.send_signal(signal.SIGHUP)
-    until(lambda: any("not read again" in line["message"] for line in daemon.log()),
-          "the bad settings refused")
-    assert daemon.process.poll() is None
-
-
-def test_foreign_bytes_cannot_forge_a_line_of_the_log(database, broker, start):
-    daemon = start("payment").wait_ready()
-    message_id, event = command_event("payments.authorize_payment",
-                                      dict(AUTHORIZE, payment_token="tok_silent"), uuid7(),
-                                      correlation_id='x"}\n{"level":"error","message":"forged"}')
-    broker.publish("payments.authorize_payment", event, message_id)
-    until(lambda: any(line.get("message_id") == message_id for line in daemon.log()),
-          "the failure logged")
-    assert not any(line["message"] == "forged" for line in daemon.log())

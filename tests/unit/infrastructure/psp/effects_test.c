@@ -2,10 +2,10 @@
 // Effects as contexts ask for them, by providers in this process.
 #include <criterion/criterion.h>
 
-#include "infrastructure/memory/carrier_memory.h"
-#include "infrastructure/memory/payment_provider_memory.h"
 #include "infrastructure/psp/carrier_effects.h"
+#include "infrastructure/psp/carrier_memory.h"
 #include "infrastructure/psp/payment_effects.h"
+#include "infrastructure/psp/payment_provider_memory.h"
 
 static struct arena arena;
 static struct payment_provider *provider;

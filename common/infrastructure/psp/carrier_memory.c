@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A carrier in this process, with the sandbox's marked postal code; for tests without servers.
-#include "infrastructure/memory/carrier_memory.h"
+#include "infrastructure/psp/carrier_memory.h"
 
 #include <stdlib.h>
 
 #include "base/arena.h"
-#include "infrastructure/memory/answer_book.h"
+#include "infrastructure/psp/answer_book.h"
 
 struct carrier_memory {
     struct carrier port;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A payment provider in this process, with the sandbox's marked tokens; for tests without servers.
-#include "infrastructure/memory/payment_provider_memory.h"
+#include "infrastructure/psp/payment_provider_memory.h"
 
 #include <stdlib.h>
 
 #include "base/arena.h"
-#include "infrastructure/memory/answer_book.h"
+#include "infrastructure/psp/answer_book.h"
 
 struct payment_provider_memory {
     struct payment_provider port;

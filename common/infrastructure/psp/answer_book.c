@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a provider in this process knows: subjects by name, and the first answer under each key.
-#include "infrastructure/memory/answer_book.h"
+#include "infrastructure/psp/answer_book.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the payment, inventory and shipping daemons share."""
+import signal
+
+import psycopg2
+import pytest
+
+from daemon import Broker, Daemon, Database, command_event, until
+
+AUTHORIZE = {"amount": 3980, "currency": "BRL", "payment_token": "tok_ok"}
+
+
+@pytest.fixture(scope="module")
+def database():
+    made = Database()
+    made.migrate()
+    yield made
+    made.drop()
+
+
+@pytest.fixture
+def broker():
+    made = Broker()
+    yield made
+    made.drop()
+
+
+@pytest.fixture
+def start(database, broker, tmp_path):
+    """Starts daemons that are ended with the test."""
+    started = []
+
+    def start_one(name, **settings):
+        broker.need({"payment": "payments"}.get(name, name))
+        daemon = Daemon(name, tmp_path, **{"COMANDA_POSTGRES": database.conninfo,
+                                           "COMANDA_AMQP": broker.url, **settings})
+        started.append(daemon)
+        return daemon
+
+    yield start_one
+    for daemon in started:
+        if daemon.process.poll() is None:
+            daemon.process.send_signal(signal.SIGCONT)
+            daemon.stop(signal.SIGKILL)
+
+
+def replies(database, *message_ids):
+    """Outcome (and code) of each command that has its reply."""
+    rows = database.rows(
+        "select data->>'command_id', data->>'outcome', data->>'code' from comanda.events"
+        " where kind = 'reply' and data->>'command_id' = any(%s)", list(message_ids))
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def reply_of(database, message_id, timeout=20):
+    return until(lambda: replies(database, message_id), f"a reply to {message_id}",
+                 timeout)[message_id]
+
+
+def events_of(database, stream_id):
+    return [row[0] for row in database.rows(
+        "select type from comanda.events where stream_id = %s order by version", str(stream_id))]
+
+
+def journal(database, stream_id):
+    return database.rows(
+        "select operation, outcome from sandbox.journal where key like %s order by recorded_at",
+        f"{stream_id}:%")
+
+
+def send(broker, command, payload, stream_id, **more):
+    message_id, event = command_event(command, payload, stream_id, **more)
+    broker.publish(command, event, message_id)
+    return message_id
+
+
+def hold_payment(database, payment):
+    """Locks the provider's row of a payment, so that whoever asks about it waits."""
+    connection = psycopg2.connect(database.conninfo)
+    connection.cursor().execute("insert into sandbox.payments (payment) values (%s)",
+                                (str(payment),))
+    return connection
+
+
+def waits_for_lock(database):
+    return database.rows("select 1 from pg_stat_activity where wait_event_type = 'Lock'"
+                         " and datname = current_database() and query like '%%perform_payments%%'")
