@@ -55,6 +55,12 @@ class Home:
         if self.user:
             os.chown(path, self.user.pw_uid, self.user.pw_gid)
 
+    def as_user(self):
+        """The options of subprocess that make a child run as the unprivileged user."""
+        if not self.user:
+            return {}
+        return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
+
     def folder(self, name):
         path = self.path / name
         path.mkdir(mode=0o700, exist_ok=True)

@@ -51,15 +51,12 @@ def forget_pid(home, name):
 
 def launch(home, name, command, folder, environment=None):
     """Starts a program in its own session and folder; its output is appended to logs/NAME.log."""
-    user = {}
-    if home.user:
-        user = {"user": home.user.pw_uid, "group": home.user.pw_gid, "extra_groups": []}
     log = home.path / "logs" / f"{name}.log"
     with open(log, "ab") as output:
         home.own(log)
         child = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
                                  stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-                                 **user)
+                                 **home.as_user())
     note_pid(home, name, child.pid)
     return child
 

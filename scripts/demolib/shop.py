@@ -24,13 +24,23 @@ TOKENS = {
 }
 
 
+def instance_names(instances):
+    return [daemon if number == 1 else f"{daemon}-{number}"
+            for number in range(1, instances + 1) for daemon in DAEMONS]
+
+
 class Shop:
     """One installation in a home: installed programs, servers' addresses, settings."""
 
-    def __init__(self, home, rate=True):
+    def __init__(self, home, rate=True, instances=1):
         self.home = home
         self.rate = rate
+        self.instances = instances
         self.dist = home.path / "dist"
+
+    def daemons(self):
+        """The processes' names: relay, and relay-2 where there are two of each."""
+        return instance_names(self.instances)
 
     # Servers and what lies in them.
 
@@ -49,7 +59,7 @@ class Shop:
         if role == "owner":
             return self.server("COMANDA_TEST_POSTGRES").replace("dbname=postgres",
                                                                 f"dbname={DATABASE}")
-        return (f"host=127.0.0.1 port={self.server('COMANDA_TEST_POSTGRES_PORT')} "
+        return (f"hostaddr=127.0.0.1 port={self.server('COMANDA_TEST_POSTGRES_PORT')} "
                 f"dbname={DATABASE} user=comanda_{role} password={self.home.secret(role)}")
 
     def database_url(self, role):
@@ -96,7 +106,7 @@ class Shop:
     # Processes.
 
     def choose_ports(self):
-        for name in ("edge", *(f"probe_{daemon}" for daemon in DAEMONS)):
+        for name in ("edge", *(f"probe_{daemon}" for daemon in self.daemons())):
             self.home.choose_port(name)
 
     def url(self):
@@ -110,7 +120,7 @@ class Shop:
         environment = {name: value for name, value in os.environ.items()
                        if not name.startswith("COMANDA_TEST_")}
         environment.update(
-            COMANDA_POSTGRES=self.conninfo(daemon),
+            COMANDA_POSTGRES=self.conninfo(daemon.partition("-")[0]),
             COMANDA_AMQP=self.server("COMANDA_TEST_AMQP"),
             COMANDA_REDIS=self.server("COMANDA_TEST_REDIS"),
             COMANDA_PROBE=self.probe(daemon),
@@ -119,7 +129,7 @@ class Shop:
         return environment
 
     def daemon_command(self, daemon):
-        return [self.dist / "bin" / f"comanda-{daemon}"]
+        return [self.dist / "bin" / f"comanda-{daemon.partition('-')[0]}"]
 
     def conf(self, name):
         return self.dist / "share" / "comanda" / "conf" / name
@@ -136,21 +146,27 @@ class Shop:
             f'comanda_postgres main "{self.conninfo("edge")}";',
             f'comanda_redis hot {self.server("COMANDA_TEST_REDIS")};',
         ]) + "\n")
-        limits = self.conf("nginx/comanda_limits.conf")
         self.home.write("nginx/nginx.conf", NGINX_CONF.format(
             module=self.dist / "lib" / "comanda" / "ngx_http_comanda_module.so",
             folder=folder,
             conf=self.conf("nginx"),
             port=self.home.ports()["edge"],
             key=self.home.secret_path("jwt.key"),
-            limits=f"include {limits};" if self.rate and limits.exists() else "",
+            limits=f"include {self.conf('nginx')}/comanda_limits.conf;" if self.rate else "",
         ))
+
+    def check_nginx(self):
+        """nginx -t: a fault in the configuration is told at once, with its line."""
+        done = subprocess.run([*self.nginx_command(), "-t"], cwd=self.home.path / "nginx",
+                              capture_output=True, text=True, check=False, **self.home.as_user())
+        if done.returncode != 0:
+            raise ValueError(done.stderr.strip())
 
     # What a client needs.
 
     def metrics_addresses(self):
         return [f"{self.url()}/metrics",
-                *(f"http://{self.probe(daemon)}/metrics" for daemon in DAEMONS)]
+                *(f"http://{self.probe(daemon)}/metrics" for daemon in self.daemons())]
 
     def write_env(self):
         values = {"COMANDA_URL": self.url()}
@@ -190,6 +206,7 @@ http {{
     include {conf}/comanda_http.conf;
     server {{
         listen 127.0.0.1:{port};
+        comanda_jwt key_file={key};
         include {conf}/comanda_shop.conf;
         {limits}
     }}

@@ -8,7 +8,7 @@ import time
 
 from . import processes
 from .home import SCRIPTS
-from .shop import DAEMONS, SERVERS
+from .shop import SERVERS
 
 POLL_SECONDS = 0.2
 # A process that dies at once is not started in a tight loop, but still within the 5 s.
@@ -78,7 +78,7 @@ def supervise(shop):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     watched = [*(Server(shop, name) for name in SERVERS),
-               *(Program(shop, name) for name in (*DAEMONS, "nginx"))]
+               *(Program(shop, name) for name in (*shop.daemons(), "nginx"))]
     while True:
         for one in watched:
             if one.alive() or not one.due():
