@@ -46,40 +46,47 @@ launch()
         exec_unprivileged setsid "$@" </dev/null >>"$D/logs/$name.log" 2>&1
     ) &
     pid=$!
-    echo $pid | write_private "$(pid_file "$name")"
-    start_time_of $pid | write_private "$D/run/$name.started"
+    read_stat $pid
+    pid_file "$name"
+    echo $pid | write_private "$PID_FILE"
+    echo "$STARTED" | write_private "$D/run/$name.started"
 }
 
-# epmd is a part of RabbitMQ, not a server that anybody looks for.
+# Sets PID_FILE. epmd is a part of RabbitMQ, not a server that anybody looks for.
 pid_file()
 {
     case $1 in
-    epmd) echo "$D/run/$1.pid" ;;
-    *) echo "$D/pids/$1.pid" ;;
+    epmd) PID_FILE=$D/run/$1.pid ;;
+    *) PID_FILE=$D/pids/$1.pid ;;
     esac
 }
 
-# Field 22 of /proc/PID/stat: a pid that was given to another process later has another one.
-start_time_of()
+# Sets STATE and STARTED of a pid from /proc; by the shell alone, since it is asked often. A pid that
+# was given to another process later has another STARTED.
+read_stat()
 {
-    [ -r "/proc/$1/stat" ] || return 1
-    sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20
+    local line fields
+    IFS= read -r line 2>/dev/null <"/proc/$1/stat" || return 1
+    read -ra fields <<<"${line##*) }"
+    STATE=${fields[0]}
+    STARTED=${fields[19]}
 }
 
-# Prints the server's pid when it is alive and still the process that we started.
-server_pid()
+# Sets PID to the server's when it is alive and still the process that we started.
+find_pid()
 {
-    local pid
-    pid=$(cat "$(pid_file "$1")" 2>/dev/null) || return 1
-    [ -n "$pid" ] && [ -d "/proc/$pid" ] || return 1
-    [ "$(start_time_of "$pid")" = "$(cat "$D/run/$1.started" 2>/dev/null)" ] || return 1
-    [ "$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -c1)" != Z ] || return 1
-    echo "$pid"
+    local started
+    pid_file "$1"
+    [ -r "$PID_FILE" ] && [ -r "$D/run/$1.started" ] || return 1
+    read -r PID <"$PID_FILE" || return 1
+    read -r started <"$D/run/$1.started" || return 1
+    { read_stat "$PID"; } 2>/dev/null || return 1
+    [ "$STARTED" = "$started" ] && [ "$STATE" != Z ]
 }
 
 server_alive()
 {
-    server_pid "$1" >/dev/null
+    find_pid "$1"
 }
 
 # Polls a command until it succeeds; fails at once when the named server has died.
@@ -99,7 +106,8 @@ wait_ready()
 end_server()
 {
     local name=$1 signal=$2 seconds=$3 pid deadline
-    if pid=$(server_pid "$name"); then
+    if find_pid "$name"; then
+        pid=$PID
         deadline=$((SECONDS + seconds))
         kill "-$signal" "$pid" 2>/dev/null || true
         while server_alive "$name"; do
@@ -110,7 +118,8 @@ end_server()
             sleep 0.05
         done
     fi
-    rm -f "$(pid_file "$name")" "$D/run/$name.started"
+    pid_file "$name"
+    rm -f "$PID_FILE" "$D/run/$name.started"
 }
 
 # Prints the pids of a server's own programs, told by their working folder.

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers for the integration tests: scripts/check gives theirs; a run by hand starts its own."""
+import os
+import pathlib
+import shlex
+import subprocess
+import tempfile
+
+import pytest
+
+from nginx import Nginx
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+started = []
+
+
+def pytest_configure(config):
+    """Before any worker of xdist, which inherits the environment."""
+    if "COMANDA_TEST_POSTGRES" in os.environ or hasattr(config, "workerinput"):
+        return
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="comanda-tests-", dir="/var/tmp")) / "servers"
+    started.append(folder)
+    subprocess.run([ROOT / "scripts" / "servers", "start", folder], check=True)
+    for line in (folder / "env").read_text().splitlines():
+        name, _, value = line.partition("=")
+        os.environ[name] = shlex.split(value)[0]
+
+
+def pytest_unconfigure():
+    for folder in started:
+        subprocess.run([ROOT / "scripts" / "servers", "remove", folder], check=False)
+        folder.parent.rmdir()
+
+
+@pytest.fixture
+def start_nginx():
+    """Starts nginx with our module and the given configuration; ended with the test."""
+    running = []
+
+    def start(server="", **options):
+        nginx = Nginx(server, **options)
+        running.append(nginx)
+        nginx.start()
+        return nginx
+
+    yield start
+    for nginx in running:
+        nginx.remove()
