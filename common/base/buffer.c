@@ -78,7 +78,14 @@ void buffer_add(struct buffer *buffer, struct str text)
 
 void buffer_add_char(struct buffer *buffer, char byte)
 {
-    buffer_add(buffer, (struct str){&byte, 1});
+    if (make_room(buffer, 1)) {
+        buffer->data[buffer->len++] = byte;
+    }
+}
+
+char *buffer_reserve(struct buffer *buffer, size_t size)
+{
+    return make_room(buffer, size) ? buffer->data + buffer->len : NULL;
 }
 
 void buffer_add_int64(struct buffer *buffer, int64_t value)

@@ -28,6 +28,10 @@ void buffer_reset(struct buffer *buffer);
 
 void buffer_add(struct buffer *buffer, struct str text);
 void buffer_add_char(struct buffer *buffer, char byte);
+
+// Room for so many more bytes, for a caller that fills them and then adds `size` to len; NULL when
+// there is none.
+char *buffer_reserve(struct buffer *buffer, size_t size);
 void buffer_add_int64(struct buffer *buffer, int64_t value);
 void buffer_printf(struct buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

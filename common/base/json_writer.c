@@ -78,34 +78,61 @@ static void add_escape(struct buffer *out, unsigned char byte)
     }
 }
 
-static void add_quoted(struct buffer *out, struct str value)
+static bool needs_escape(char byte)
 {
-    buffer_add_char(out, '"');
+    return (unsigned char)byte < 0x20 || byte == '"' || byte == '\\';
+}
+
+static void add_escaped(struct buffer *out, struct str value)
+{
     size_t plain = 0; // start of the run that needs no escape
     for (size_t at = 0; at < value.len; at++) {
-        unsigned char byte = (unsigned char)value.data[at];
-        if (byte < 0x20 || byte == '"' || byte == '\\') {
+        if (needs_escape(value.data[at])) {
             buffer_add(out, (struct str){value.data + plain, at - plain});
-            add_escape(out, byte);
+            add_escape(out, (unsigned char)value.data[at]);
             plain = at + 1;
         }
     }
     buffer_add(out, (struct str){value.data + plain, value.len - plain});
-    buffer_add_char(out, '"');
+}
+
+// The text in quotes, with what stands before and after it; in one piece as far as nothing in it
+// needs an escape, which is nearly always.
+static void add_quoted(struct buffer *out, struct str before, struct str value, struct str after)
+{
+    size_t size = before.len + value.len + after.len;
+    char *to = buffer_reserve(out, size);
+    if (to == NULL) {
+        return;
+    }
+    for (size_t at = 0; at < before.len; at++) {
+        *to++ = before.data[at];
+    }
+    for (size_t at = 0; at < value.len; at++) {
+        if (needs_escape(value.data[at])) {
+            out->len += before.len + at;
+            add_escaped(out, (struct str){value.data + at, value.len - at});
+            buffer_add(out, after);
+            return;
+        }
+        *to++ = value.data[at];
+    }
+    for (size_t at = 0; at < after.len; at++) {
+        *to++ = after.data[at];
+    }
+    out->len += size;
 }
 
 void json_name(struct json_writer *writer, struct str name)
 {
-    begin_value(writer);
-    add_quoted(writer->out, name);
-    buffer_add_char(writer->out, ':');
+    add_quoted(writer->out, writer->comma ? STR(",\"") : STR("\""), name, STR("\":"));
     writer->comma = false;
 }
 
 void json_string(struct json_writer *writer, struct str value)
 {
-    begin_value(writer);
-    add_quoted(writer->out, value);
+    add_quoted(writer->out, writer->comma ? STR(",\"") : STR("\""), value, STR("\""));
+    writer->comma = true;
 }
 
 void json_int(struct json_writer *writer, int64_t value)

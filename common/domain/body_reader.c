@@ -99,25 +99,26 @@ enum status body_parse_empty(struct str json, struct arena *arena, struct fault_
     return status;
 }
 
-bool body_member(struct body_reader *reader, struct body_place parent, struct str name,
-                 struct body_place *place)
+// Pointers are made only for faults, and for what has parts of its own.
+const struct json_value *body_value(struct body_reader *reader, struct body_place parent,
+                                    struct str name)
 {
     const struct json_value *value = json_member(parent.value, name);
-    struct str pointer = pointer_to(reader, parent.pointer, name);
     if (value == NULL) {
-        body_fault(reader, pointer, "is required");
-        return false;
+        body_fault(reader, body_pointer(reader, parent, name), "is required");
     }
-    *place = (struct body_place){value, pointer};
-    return true;
+    return value;
 }
 
 bool body_object(struct body_reader *reader, struct body_place parent, struct str name,
                  const struct str *members, size_t member_count, struct body_place *place)
 {
-    struct body_place found;
-    if (!body_member(reader, parent, name, &found) ||
-        !body_is_object(reader, found, members, member_count)) {
+    struct body_place found = {.value = body_value(reader, parent, name)};
+    if (found.value == NULL) {
+        return false;
+    }
+    found.pointer = body_pointer(reader, parent, name);
+    if (!body_is_object(reader, found, members, member_count)) {
         return false;
     }
     *place = found;
@@ -127,15 +128,15 @@ bool body_object(struct body_reader *reader, struct body_place parent, struct st
 bool body_string(struct body_reader *reader, struct body_place parent, struct str name,
                  struct str *text)
 {
-    struct body_place place;
-    if (!body_member(reader, parent, name, &place)) {
+    const struct json_value *value = body_value(reader, parent, name);
+    if (value == NULL) {
         return false;
     }
-    if (place.value->kind != JSON_STRING) {
-        body_fault(reader, place.pointer, "must be a string");
+    if (value->kind != JSON_STRING) {
+        body_fault(reader, body_pointer(reader, parent, name), "must be a string");
         return false;
     }
-    *text = place.value->text;
+    *text = value->text;
     return true;
 }
 
@@ -148,7 +149,7 @@ bool body_text(struct body_reader *reader, struct body_place parent, struct str 
     }
     size_t length = text_length(found);
     if (length == 0 || length > length_max || !text_is_readable(found)) {
-        body_fault(reader, pointer_to(reader, parent.pointer, name),
+        body_fault(reader, body_pointer(reader, parent, name),
                    "must be 1 to %zu characters, not all spaces and no control characters",
                    length_max);
         return false;
@@ -160,23 +161,26 @@ bool body_text(struct body_reader *reader, struct body_place parent, struct str 
 bool body_integer(struct body_reader *reader, struct body_place parent, struct str name,
                   int64_t least, int64_t most, int64_t *integer)
 {
-    struct body_place place;
-    if (!body_member(reader, parent, name, &place)) {
+    const struct json_value *value = body_value(reader, parent, name);
+    if (value == NULL) {
         return false;
     }
-    if (place.value->kind != JSON_INTEGER || place.value->integer < least ||
-        place.value->integer > most) {
-        body_fault(reader, place.pointer, "must be an integer from %" PRId64 " to %" PRId64, least,
-                   most);
+    if (value->kind != JSON_INTEGER || value->integer < least || value->integer > most) {
+        body_fault(reader, body_pointer(reader, parent, name),
+                   "must be an integer from %" PRId64 " to %" PRId64, least, most);
         return false;
     }
-    *integer = place.value->integer;
+    *integer = value->integer;
     return true;
 }
 
 struct body_place body_item(struct body_reader *reader, struct body_place array,
                             const struct json_value *item, size_t index)
 {
-    struct str pointer = arena_printf(reader->arena, "%.*s/%zu", STR_FMT(array.pointer), index);
-    return (struct body_place){item, pointer};
+    struct buffer pointer;
+    buffer_init(&pointer, reader->arena, array.pointer.len + POINTER_MAX);
+    buffer_add(&pointer, array.pointer);
+    buffer_add_char(&pointer, '/');
+    buffer_add_int64(&pointer, (int64_t)index);
+    return (struct body_place){item, buffer_view(&pointer)};
 }

@@ -50,9 +50,9 @@ enum status body_parse_empty(struct str json, struct arena *arena, struct fault_
 bool body_object(struct body_reader *reader, struct body_place parent, struct str name,
                  const struct str *members, size_t member_count, struct body_place *place);
 
-// A member of any kind; false when it is missing, which is reported.
-bool body_member(struct body_reader *reader, struct body_place parent, struct str name,
-                 struct body_place *place);
+// A member of any kind; NULL when it is missing, which is reported.
+const struct json_value *body_value(struct body_reader *reader, struct body_place parent,
+                                    struct str name);
 
 // A string of so many characters, readable (text.h).
 bool body_text(struct body_reader *reader, struct body_place parent, struct str name,

@@ -10,12 +10,13 @@
 bool body_currency(struct body_reader *reader, struct body_place parent, struct str name,
                    struct currency *currency)
 {
-    struct body_place place;
-    if (!body_member(reader, parent, name, &place)) {
+    const struct json_value *value = body_value(reader, parent, name);
+    if (value == NULL) {
         return false;
     }
-    if (place.value->kind != JSON_STRING || !currency_parse(place.value->text, currency)) {
-        body_fault(reader, place.pointer, "must be an ISO 4217 code such as \"BRL\"");
+    if (value->kind != JSON_STRING || !currency_parse(value->text, currency)) {
+        body_fault(reader, body_pointer(reader, parent, name),
+                   "must be an ISO 4217 code such as \"BRL\"");
         return false;
     }
     return true;
@@ -24,17 +25,17 @@ bool body_currency(struct body_reader *reader, struct body_place parent, struct 
 bool body_sku(struct body_reader *reader, struct body_place parent, struct str name,
               struct str *sku)
 {
-    struct body_place place;
-    if (!body_member(reader, parent, name, &place)) {
+    const struct json_value *value = body_value(reader, parent, name);
+    if (value == NULL) {
         return false;
     }
-    if (place.value->kind != JSON_STRING || !sku_is_valid(place.value->text)) {
-        body_fault(reader, place.pointer,
+    if (value->kind != JSON_STRING || !sku_is_valid(value->text)) {
+        body_fault(reader, body_pointer(reader, parent, name),
                    "must be 1 to %d of A-Z a-z 0-9 . _ - with a letter or digit first",
                    SKU_LEN_MAX);
         return false;
     }
-    *sku = place.value->text;
+    *sku = value->text;
     return true;
 }
 
@@ -57,15 +58,16 @@ bool body_money(struct body_reader *reader, struct body_place parent, struct str
 
 static bool body_country(struct body_reader *reader, struct body_place parent, struct str *country)
 {
-    struct body_place place;
-    if (!body_member(reader, parent, STR("country"), &place)) {
+    const struct json_value *value = body_value(reader, parent, STR("country"));
+    if (value == NULL) {
         return false;
     }
-    if (place.value->kind != JSON_STRING || !country_is_valid(place.value->text)) {
-        body_fault(reader, place.pointer, "must be an ISO 3166-1 alpha-2 code such as \"BR\"");
+    if (value->kind != JSON_STRING || !country_is_valid(value->text)) {
+        body_fault(reader, body_pointer(reader, parent, STR("country")),
+                   "must be an ISO 3166-1 alpha-2 code such as \"BR\"");
         return false;
     }
-    *country = place.value->text;
+    *country = value->text;
     return true;
 }
 
@@ -73,16 +75,17 @@ static bool body_country(struct body_reader *reader, struct body_place parent, s
 static bool body_postal_code(struct body_reader *reader, struct body_place parent,
                              struct str country, struct str *postal_code)
 {
-    struct body_place place;
-    if (!body_member(reader, parent, STR("postal_code"), &place)) {
+    const struct json_value *value = body_value(reader, parent, STR("postal_code"));
+    if (value == NULL) {
         return false;
     }
-    if (place.value->kind != JSON_STRING || !postal_code_is_valid(country, place.value->text)) {
-        body_fault(reader, place.pointer, "must be a postal code as %.*s writes it",
+    if (value->kind != JSON_STRING || !postal_code_is_valid(country, value->text)) {
+        body_fault(reader, body_pointer(reader, parent, STR("postal_code")),
+                   "must be a postal code as %.*s writes it",
                    STR_FMT(country.len == 0 ? STR("its country") : country));
         return false;
     }
-    *postal_code = place.value->text;
+    *postal_code = value->text;
     return true;
 }
 
@@ -141,11 +144,12 @@ static bool body_line(struct body_reader *reader, struct body_place place,
 bool body_lines(struct body_reader *reader, struct body_place parent, struct str name,
                 struct line_list *lines)
 {
-    struct body_place place;
+    struct body_place place = {.value = body_value(reader, parent, name)};
     lines->count = 0;
-    if (!body_member(reader, parent, name, &place)) {
+    if (place.value == NULL) {
         return false;
     }
+    place.pointer = body_pointer(reader, parent, name);
     if (place.value->kind != JSON_ARRAY || place.value->count == 0 ||
         place.value->count > LINES_MAX) {
         body_fault(reader, place.pointer, "must be an array of 1 to %d lines", LINES_MAX);
