@@ -226,6 +226,20 @@ POSTGRES_STORE(plan, given_a_tail_query_then_it_walks_the_index_and_never_sorts)
     PQclear(result);
 }
 
+POSTGRES_STORE(plan, given_functions_that_guide_the_planner_then_none_lets_it_compile)
+{
+    // Forbidden plans cost 1e10 each, which switches just-in-time compilation on: 3 s for 0.5 ms.
+    cr_assert_eq(ask_number(subject, "select count(*) from pg_proc p where p.pronamespace ="
+                                     " 'comanda'::regnamespace and array_to_string(p.proconfig,"
+                                     " ',') like '%enable\\_%' and not 'jit=off' ="
+                                     " any (p.proconfig)"),
+                 0);
+    cr_assert_geq(ask_number(subject, "select count(*) from pg_proc p where p.pronamespace ="
+                                      " 'comanda'::regnamespace and 'jit=off' ="
+                                      " any (p.proconfig)"),
+                  8);
+}
+
 POSTGRES_STORE(epoch, given_rows_of_an_older_epoch_then_they_are_settled_and_come_first)
 {
     struct log_cursor at = log_end(subject);
