@@ -25,6 +25,41 @@ static bool clash(const struct saga_definition *left, const struct saga_definiti
     return left->version == right->version && str_eq(left->name, right->name);
 }
 
+static bool wants(const struct saga_definition *definition, const struct saga_trigger *trigger)
+{
+    return saga_definition_starts_on(definition, trigger->category, trigger->type) ||
+           saga_definition_cancelled_by(definition, trigger->category, trigger->type);
+}
+
+// Other sagas that want the event; the newest version of each counts for its name.
+static size_t others(const struct saga_definitions *definitions,
+                     const struct saga_definition *definition, const struct saga_trigger *trigger)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < definitions->count; i++) {
+        const struct saga_definition *other = &definitions->items[i];
+        bool counts = saga_definitions_newest(definitions, other->name) == other;
+        count += counts && !str_eq(other->name, definition->name) && wants(other, trigger);
+    }
+    return count;
+}
+
+static bool is_crowded(const struct saga_definitions *definitions,
+                       const struct saga_definition *definition,
+                       const struct saga_trigger *triggers, size_t count, struct arena *arena,
+                       struct str *cause)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (others(definitions, definition, &triggers[i]) >= SAGA_NAMES_PER_EVENT_MAX) {
+            *cause = arena_printf(arena, "%.*s: %.*s starts or cancels %d other sagas already",
+                                  STR_FMT(definition->file), STR_FMT(triggers[i].type),
+                                  SAGA_NAMES_PER_EVENT_MAX);
+            return true;
+        }
+    }
+    return false;
+}
+
 enum status saga_definitions_add(struct saga_definitions *definitions,
                                  const struct saga_definition *definition, struct arena *arena,
                                  struct str *cause)
@@ -40,6 +75,12 @@ enum status saga_definitions_add(struct saga_definitions *definitions,
     if (definitions->count == SAGA_DEFINITIONS_MAX) {
         *cause = arena_printf(arena, "%.*s: more than %d sagas", STR_FMT(definition->file),
                               SAGA_DEFINITIONS_MAX);
+        return STATUS_FULL;
+    }
+    if (is_crowded(definitions, definition, definition->starts_on, definition->starts_on_count,
+                   arena, cause) ||
+        is_crowded(definitions, definition, definition->cancelled_by,
+                   definition->cancelled_by_count, arena, cause)) {
         return STATUS_FULL;
     }
     definitions->items[definitions->count++] = *definition;

@@ -20,6 +20,7 @@ enum {
     SAGA_STEPS_MAX = 16,
     SAGA_TRIGGERS_MAX = 8,
     SAGA_DEFINITIONS_MAX = 64,
+    SAGA_NAMES_PER_EVENT_MAX = 4, // sagas that one event starts or cancels: a reaction's timers
     SAGA_FILE_BYTES_MAX = 256 * 1024,
     SAGA_NAME_MAX = 48,
     SAGA_ATTEMPTS_MAX = 20,
@@ -91,7 +92,8 @@ struct saga_definitions {
     size_t count;
 };
 
-// STATUS_INVALID: *cause says which two files clash; STATUS_FULL past SAGA_DEFINITIONS_MAX.
+// STATUS_INVALID: *cause says which two files clash; STATUS_FULL past SAGA_DEFINITIONS_MAX, or when
+// more than SAGA_NAMES_PER_EVENT_MAX sagas want one event.
 enum status saga_definitions_add(struct saga_definitions *definitions,
                                  const struct saga_definition *definition, struct arena *arena,
                                  struct str *cause) MUST_CHECK;

@@ -5,8 +5,6 @@
 #include "application/handler/message_handler.h"
 #include "application/saga/decide.h"
 
-enum { SAGA_NAMES_PER_EVENT_MAX = 4 }; // a reaction has room for as many timers
-
 // What a message means: the instances, each with the name of its saga where the message tells.
 struct saga_message {
     struct saga_input input; // of an event: cue START; each instance decides which it is

@@ -198,6 +198,23 @@ Test(saga_definition, given_two_versions_when_both_are_loaded_then_each_is_found
     cr_assert_null(saga_definitions_newest(&all, STR("other")));
 }
 
+Test(saga_definition, given_four_sagas_of_one_event_when_a_fifth_is_added_then_it_is_refused)
+{
+    static struct saga_definitions all;
+    struct saga_definition saga = saga_fixture_order_fulfilment(&arena);
+    struct str names[] = {STR("a"), STR("b"), STR("c"), STR("d"), STR("e")};
+    struct str cause = STR("");
+    for (int i = 0; i < 4; i++) {
+        saga.name = names[i];
+        cr_assert_eq(saga_definitions_add(&all, &saga, &arena, &cause), STATUS_OK);
+    }
+    saga.version = 2;
+    cr_assert_eq(saga_definitions_add(&all, &saga, &arena, &cause), STATUS_OK, "a version more");
+    saga.name = names[4];
+    cr_assert_eq(saga_definitions_add(&all, &saga, &arena, &cause), STATUS_FULL);
+    cr_assert_not_null(saga_fixture_find(cause, "OrderPlaced"));
+}
+
 Test(saga_definition, given_a_ladder_when_it_is_shorter_than_the_attempts_then_it_is_refused)
 {
     struct saga_definition order = saga_fixture_order_fulfilment(&arena);
