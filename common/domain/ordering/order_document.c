@@ -67,7 +67,7 @@ static enum status read_order_lines(struct order_document *document, const struc
     return STATUS_OK;
 }
 
-// What a placed event and a document have in common.
+// What a placed event and a document have in common. One without an owner would be everybody's.
 static enum status read_contents(struct order_document *document, const struct json_value *data,
                                  struct arena *arena)
 {
@@ -75,6 +75,9 @@ static enum status read_contents(struct order_document *document, const struct j
     document->currency = read_currency(data, STR("currency"));
     document->total = read_amount(data, STR("total"), document->currency);
     document->ship_to = read_address(data, STR("ship_to"));
+    if (document->customer.len == 0) {
+        return STATUS_MALFORMED;
+    }
     return read_order_lines(document, data, arena);
 }
 
@@ -227,8 +230,8 @@ enum status order_document_index(const void *state, struct arena *arena,
         .key = {id, UUID_TEXT_LEN},
         .owner = document->customer,
         .filter = order_status_text(document->status),
-        .sort = {id, UUID_TEXT_LEN}, // its first 48 bits are the time it was placed
-        .listed = true,
+        .sort = {id, UUID_TEXT_LEN},          // its first 48 bits are the time it was placed
+        .listed = document->customer.len > 0, // not while its first event is unknown here
     };
     return STATUS_OK;
 }
