@@ -54,6 +54,7 @@ struct ngx_http_comanda_command_job {
     struct ngx_http_comanda_redis_op put;
     ngx_event_t deadline;
     ngx_msec_t started;
+    bool late; // its budget ended while its append was in flight
     bool answered;
     ngx_queue_t link; // among the spare ones
 };

@@ -98,6 +98,7 @@ static void handle_deadline(ngx_event_t *event)
     struct ngx_http_comanda_command_job *job = event->data;
     ngx_msec_t waited = ngx_current_msec - job->started;
     if (job->append.state == APPEND_IN_FLIGHT) {
+        job->late = true; // whatever comes of it, nothing is tried again
         return;
     }
     bool twin = waits_for_twin(job);
@@ -260,7 +261,7 @@ static enum status ask_append(struct ngx_http_comanda_command_job *job)
 static enum status ask(struct ngx_http_comanda_command_job *job, enum command_flow_want want,
                        bool *now)
 {
-    *now = false;
+    *now = false; // the answer comes by an event
     switch (want) {
     case FLOW_WANT_LOOKUPS:
         return ask_lookups(job, now);
@@ -287,8 +288,8 @@ static void run(struct ngx_http_comanda_command_job *job)
             finish(job);
             return;
         }
-        bool now;
-        enum status status = ask(job, want, &now);
+        bool now = true;
+        enum status status = job->late ? STATUS_TIMEOUT : ask(job, want, &now);
         if (status != STATUS_OK) {
             command_flow_fail(job->flow, status);
         } else if (!now) {

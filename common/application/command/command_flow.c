@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "application/command/command_rows.h"
 #include "application/command/command_streams.h"
 #include "application/command/entity_tag.h"
 #include "application/query/document_fold.h"
@@ -20,8 +21,6 @@ enum stage {
     STAGE_REPLAY, // the document of the first answer
     STAGE_ANSWERED,
 };
-
-enum { META_BYTES_MAX = 4096, EVENT_IDS = 4 };
 
 struct command_flow {
     struct command_request request;
@@ -195,61 +194,12 @@ static bool precondition_holds(const struct command_flow *flow)
     return precondition_allows(wanted, command_streams_target_version(&flow->streams));
 }
 
-static enum status write_meta(struct command_flow *flow, struct str *meta)
-{
-    struct buffer out;
-    struct json_writer json;
-    buffer_init(&out, flow->arena, META_BYTES_MAX);
-    json_writer_init(&json, &out);
-    json_object_begin(&json);
-    const struct {
-        struct str name;
-        struct str value;
-    } members[] = {{STR("correlation_id"), flow->request.correlation_id},
-                   {STR("actor"), flow->request.subject},
-                   {STR("traceparent"), flow->request.traceparent}};
-    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
-        if (members[i].value.len > 0) {
-            json_name(&json, members[i].name);
-            json_string(&json, members[i].value);
-        }
-    }
-    json_object_end(&json);
-    *meta = buffer_view(&out);
-    return out.status;
-}
-
-static struct uuid event_id(const struct command_flow *flow, size_t index)
-{
-    if (index < EVENT_IDS) {
-        return flow->request.event_ids[index];
-    }
-    char role[] = {
-        'e', 'v', 'e', 'n', 't', ':', (char)('0' + index / 10), (char)('0' + index % 10)};
-    return uuid_derive(flow->request.event_ids[EVENT_IDS - 1], (struct str){role, sizeof(role)});
-}
-
 static enum status build_item(struct command_flow *flow)
 {
-    struct str meta;
-    enum status status = write_meta(flow, &meta);
+    const struct decision *decision = &flow->decision;
+    enum status status = command_rows_make(&flow->request, decision, flow->arena, &flow->rows);
     if (status != STATUS_OK) {
         return status;
-    }
-    const struct decision *decision = &flow->decision;
-    flow->rows = arena_array(flow->arena, decision->event_count, sizeof(*flow->rows));
-    if (flow->rows == NULL) {
-        return STATUS_NO_MEMORY;
-    }
-    for (size_t i = 0; i < decision->event_count; i++) {
-        const struct new_event *event = &decision->events[i];
-        flow->rows[i] = (struct append_row){.stream = event->stream,
-                                            .id = event_id(flow, i),
-                                            .kind = RECORD_EVENT,
-                                            .type = event->type,
-                                            .schema_version = event->schema_version,
-                                            .data = event->data,
-                                            .meta = meta};
     }
     flow->item = (struct append_item){
         .tenant = flow->request.tenant, .rows = flow->rows, .row_count = decision->event_count};
