@@ -92,20 +92,31 @@ static bool waits_for_twin(const struct ngx_http_comanda_command_job *job)
     return job->append.state == APPEND_WAITING && job->append.twin;
 }
 
+static ngx_msec_t budget_of(struct ngx_http_comanda_command_job *job)
+{
+    return ngx_http_comanda_postgres_budget(postgres_of(job));
+}
+
+// How long it may wait as it stands now.
+static ngx_msec_t patience_of(struct ngx_http_comanda_command_job *job)
+{
+    return waits_for_twin(job) ? TWIN_WAIT_MS : budget_of(job);
+}
+
 // What is in flight has a timer of its own; here ends what waits to leave.
 static void handle_deadline(ngx_event_t *event)
 {
     struct ngx_http_comanda_command_job *job = event->data;
     ngx_msec_t waited = ngx_current_msec - job->started;
+    if (waited < patience_of(job)) {
+        ngx_add_timer(event, patience_of(job) - waited);
+        return;
+    }
     if (job->append.state == APPEND_IN_FLIGHT) {
         job->late = true; // whatever comes of it, nothing is tried again
         return;
     }
     bool twin = waits_for_twin(job);
-    if (twin && waited < TWIN_WAIT_MS) {
-        ngx_add_timer(event, TWIN_WAIT_MS - waited);
-        return;
-    }
     (void)withdraw(job);
     if (twin) {
         job->answered = true;
@@ -308,6 +319,6 @@ void ngx_http_comanda_command_run(struct ngx_http_comanda_command_job *job)
         return;
     }
     job->started = ngx_current_msec;
-    ngx_add_timer(&job->deadline, ngx_http_comanda_postgres_budget(postgres_of(job)));
+    ngx_add_timer(&job->deadline, ngx_min(budget_of(job), TWIN_WAIT_MS));
     run(job);
 }

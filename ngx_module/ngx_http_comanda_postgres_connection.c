@@ -24,7 +24,8 @@ static void unregister_socket(struct ngx_http_comanda_connection *connection)
         return;
     }
     connection->c = NULL;
-    (void)ngx_del_conn(c, 0);
+    // A socket that libpq has closed is forgotten by the kernel already.
+    (void)ngx_del_conn(c, PQsocket(connection->pg) == c->fd ? 0 : NGX_CLOSE_EVENT);
     if (c->read->posted) {
         ngx_delete_posted_event(c->read);
     }

@@ -66,6 +66,19 @@ static const struct ngx_http_comanda_setting *find(const struct ngx_http_comanda
     return NULL;
 }
 
+// Is this the name of an earlier word too?
+static bool stands_before(ngx_conf_t *cf, ngx_uint_t first, ngx_uint_t index, struct str name)
+{
+    const ngx_str_t *words = cf->args->elts;
+    for (ngx_uint_t i = first; i < index; i++) {
+        struct str other, value;
+        if (str_split(ngx_http_comanda_str(words[i]), '=', &other, &value) && str_eq(other, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 char *ngx_http_comanda_read_settings(ngx_conf_t *cf, ngx_uint_t first,
                                      const struct ngx_http_comanda_setting *settings)
 {
@@ -78,6 +91,9 @@ char *ngx_http_comanda_read_settings(ngx_conf_t *cf, ngx_uint_t first,
         const struct ngx_http_comanda_setting *setting = find(settings, name);
         if (setting == NULL) {
             return refuse(cf, &words[i], "is no parameter of this directive");
+        }
+        if (stands_before(cf, first, i, name)) {
+            return refuse(cf, &words[i], "stands twice");
         }
         char *rc = set_value(cf, &words[i], ngx_http_comanda_ngx_str(value), setting);
         if (rc != NGX_CONF_OK) {

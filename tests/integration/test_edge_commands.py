@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands through the edge: group commit, twins, halving, clients that leave, what it refuses."""
+import json
+import os
+import pathlib
+import random
+import socket
+import subprocess
+import threading
+import time
+
+import psycopg2
+import pytest
+
+from daemon import until, uuid7
+from edge import Edge, LockedTable, Shop, order_body, together
+
+
+@pytest.fixture(scope="module")
+def shop():
+    made = Shop()
+    yield made
+    made.drop()
+
+
+@pytest.fixture(scope="module")
+def edge(shop):
+    made = Edge(shop)
+    yield made
+    complaints = made.complaints()
+    made.remove()
+    assert complaints == []
+
+
+@pytest.fixture
+def own():
+    """An edge and a database of the test's own, for what changes the schema or the setting."""
+    made = []
+
+    def make(**options):
+        shop = Shop()
+        made.append(Edge(shop, **options))
+        return made[-1]
+
+    yield make
+    for edge in made:
+        complaints = edge.complaints()
+        edge.remove()
+        edge.shop.drop()
+        assert complaints == []
+
+
+def test_given_one_client_then_each_command_is_a_batch_of_its_own(edge):
+    def work():
+        connection = edge.connect()
+        for _ in range(20):
+            assert edge.place(connection=connection).status == 201
+    assert edge.batch_mean(work) == 1
+
+
+WRK_SCRIPT = """
+local key = 0
+local prefix = "%s"
+local body = %s
+request = function()
+    key = key + 1
+    return wrk.format("POST", "/v1/orders", {["Authorization"] = "Bearer %s",
+        ["Content-Type"] = "application/json",
+        ["Idempotency-Key"] = string.format("%%s-%%d", prefix, key)}, body)
+end
+done = function(summary)
+    io.write(string.format("status_errors=%%d requests=%%d\\n", summary.errors.status,
+        summary.requests))
+end
+"""
+
+
+def test_given_64_connections_then_their_commands_share_batches(own, tmp_path):
+    edge = own()
+    script = tmp_path / "orders.lua"
+    body = "'" + json.dumps(order_body()) + "'"
+    script.write_text(WRK_SCRIPT % (uuid7().hex, body, edge.shop.token()))
+
+    def work():
+        output = subprocess.run(
+            ["wrk", "-t1", "-c64", "-d3s", "-s", script, f"http://127.0.0.1:{edge.port}"],
+            check=True, capture_output=True, text=True, timeout=60).stdout
+        assert "status_errors=" in output, output
+
+    before = len(edge.shop.orders())
+    assert edge.batch_mean(work) > 8
+    accepted = edge.metric('comanda_commands_total{command="ordering.place_order",outcome="accepted"')
+    assert len(edge.shop.orders()) - before == accepted
+
+
+def test_given_twins_then_one_order_is_placed_and_all_get_its_answer(edge):
+    key = str(uuid7())
+    before = set(edge.shop.orders())
+    answers = together(lambda n: edge.place(key), 20)
+    assert [answer.status for answer in answers] == [201] * 20
+    assert len({answer.json["id"] for answer in answers}) == 1
+    assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
+    assert len(set(edge.shop.orders()) - before) == 1
+
+
+def test_given_twins_with_other_bodies_then_only_one_body_wins(edge):
+    key = str(uuid7())
+    before = set(edge.shop.orders())
+    answers = together(lambda n: edge.place(key, order_body(quantity=1 + n % 2)), 20)
+    assert len(set(edge.shop.orders()) - before) == 1
+    placed = {answer.json["id"] for answer in answers if answer.status == 201}
+    refused = [answer for answer in answers if answer.status != 201]
+    assert len(placed) == 1
+    assert {(answer.status, answer.slug) for answer in refused} == {(422, "idempotency-key-reused")}
+
+
+def test_given_cancellations_of_one_order_then_one_event_is_written(edge):
+    order = edge.place().json["id"]
+    answers = together(lambda n: edge.cancel(order), 10)
+    assert [answer.status for answer in answers] == [202] * 10
+    assert {answer.json["version"] for answer in answers} == {2}
+    rows = edge.shop.database.rows(
+        "select type from comanda.events where stream_id = %s order by version", order)
+    assert rows == [("OrderPlaced",), ("OrderCancelRequested",)]
+
+
+def test_given_the_same_principal_key_on_another_route_then_it_is_reused(edge):
+    key = str(uuid7())
+    order = edge.place(key).json["id"]
+    assert edge.cancel(order, key).slug == "idempotency-key-reused"
+    other = edge.place(key, token=edge.shop.token("bob"))
+    assert other.status == 201 and other.json["id"] != order
+
+
+def test_given_a_key_in_quotes_and_bare_then_they_are_one(edge):
+    key = str(uuid7())
+    first = edge.place(f'"{key}"')
+    again = edge.place(key.upper())
+    assert again.headers.get("idempotency-replayed") == "true"
+    assert again.json == first.json
+
+
+def test_given_a_client_that_writes_then_it_reads_what_it_wrote(edge):
+    connection = edge.connect()
+    for _ in range(50):
+        order = edge.place(connection=connection).json["id"]
+        assert edge.get(f"/v1/orders/{order}", connection=connection).json["status"] == "placed"
+        etag = edge.cancel(order, connection=connection).headers["etag"]
+        found = edge.get(f"/v1/orders/{order}", connection=connection)
+        assert (found.headers["etag"], found.json["status"]) == (etag, "cancelling")
+
+
+def test_given_a_twin_that_waits_too_long_then_it_is_told_so(own):
+    edge = own(timeout="5s")
+    key = str(uuid7())
+    edge.place()
+    edge.shop.database.rows("alter role current_user in database "
+                            f'"{edge.shop.database.name}" set lock_timeout = 0')
+    edge.nginx("-s", "reload")
+    time.sleep(0.5)
+    edge.wait_ready()
+    lock = LockedTable(edge.shop)
+    answers = []
+    first = threading.Thread(target=lambda: answers.append(edge.place(key)))
+    first.start()
+    until(lambda: lock.waiting() == 1, "the first waits for the table")
+    begun = time.monotonic()
+    twin = threading.Thread(target=lambda: answers.append(edge.place(key)))
+    twin.start()
+    time.sleep(3)
+    lock.release()
+    first.join()
+    twin.join()
+    assert time.monotonic() - begun < 6
+    assert sorted(answer.status for answer in answers) == [201, 409]
+    assert [answer.slug for answer in answers if answer.status == 409] == ["in-flight"]
+    again = edge.place(key)
+    assert again.status == 201 and again.headers["idempotency-replayed"] == "true"
+
+
+POISON = """
+create function public.refuse_poison() returns trigger language plpgsql as $$
+begin
+    if new.data::text like '%POISON%' then
+        raise exception 'poison' using errcode = '22023';
+    end if;
+    return new;
+end $$;
+create trigger refuse_poison before insert on comanda.events
+    for each row execute function public.refuse_poison();
+"""
+
+
+def test_given_a_bad_item_in_a_batch_then_it_alone_is_refused(own):
+    edge = own()
+    edge.shop.database.rows(POISON)
+    edge.place()
+    lock = LockedTable(edge.shop)
+    starters = [threading.Thread(target=edge.place) for _ in range(2)]
+    for starter in starters:
+        starter.start()
+    until(lambda: lock.waiting() >= 1, "a batch waits for the table")
+    gathered = threading.Thread(target=lambda: (time.sleep(0.4), lock.release()))
+    gathered.start()
+    answers = together(lambda n: edge.place(
+        body=order_body(name="POISON" if n == 7 else f"Ana {n}")), 30)
+    gathered.join()
+    for starter in starters:
+        starter.join()
+    assert [n for n, answer in enumerate(answers) if answer.status != 201] == [7]
+    assert answers[7].status == 503
+    placed = set(edge.shop.orders())
+    assert all(answer.json["id"] in placed for answer in answers if answer.status == 201)
+    assert edge.shop.database.rows("select 1 from comanda.events where data::text like '%%POISON%%'") == []
+
+
+def send_and_leave(edge, key, after):
+    body = json.dumps(order_body()).encode()
+    request = (f"POST /v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {edge.shop.token()}\r\n"
+               f"Idempotency-Key: {key}\r\nContent-Type: application/json\r\n"
+               f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+    with socket.create_connection(("127.0.0.1", edge.port)) as client:
+        cut = len(request) if after is not None else random.randrange(1, len(request))
+        client.sendall(request[:cut])
+        if after is not None:
+            time.sleep(after)
+        if random.random() < 0.5:  # a reset instead of an orderly end
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+
+def test_given_clients_that_leave_at_any_moment_then_the_key_tells_the_truth(edge):
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    random.seed(seed)
+    workers = edge.workers()
+    before = set(edge.shop.orders())
+    keys = [str(uuid7()) for _ in range(120)]
+    for key in keys:
+        send_and_leave(edge, key, random.choice([None, 0, 0.0005, 0.001, 0.002, 0.005]))
+    until(lambda: edge.metric("comanda_queue_length") == 0, "nothing waits")
+    answers = [edge.place(key) for key in keys]
+    assert [answer.status for answer in answers] == [201] * len(keys)
+    assert len(set(edge.shop.orders()) - before) == len(keys)
+    assert edge.workers() == workers
+
+
+def test_given_a_full_queue_then_it_refuses_at_once(own):
+    edge = own(queue=2)
+    edge.place()
+    lock = LockedTable(edge.shop)
+    begun = time.monotonic()
+    waiting = [threading.Thread(target=edge.place) for _ in range(2)]
+    for thread in waiting:
+        thread.start()
+    until(lambda: lock.waiting() == 2, "both connections are busy")
+    statuses = [None] * 6
+
+    def place(n):
+        statuses[n] = (edge.place().status, time.monotonic() - begun)
+
+    threads = [threading.Thread(target=place, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    until(lambda: sum(status is not None for status in statuses) >= 4, "four are refused", 2)
+    assert all(status[0] == 503 for status in statuses if status is not None)
+    lock.release()
+    for thread in threads + waiting:
+        thread.join()
+    assert sorted(status[0] for status in statuses) == [201, 201, 503, 503, 503, 503]
+
+
+def test_given_an_early_refusal_then_its_body_is_not_the_next_request(edge):
+    hidden = b"GET /v1/products/SKU-1 HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = (b"POST /v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(hidden))
+    with socket.create_connection(("127.0.0.1", edge.port)) as client:
+        client.sendall(head + hidden + b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while part := client.recv(65536):
+            answer += part
+    assert answer.count(b"HTTP/1.1 ") == 2
+    assert answer.startswith(b"HTTP/1.1 401") and b"live" in answer and b"SKU-1" not in answer
+
+
+def test_given_a_body_in_pieces_then_it_is_read_whole(edge):
+    body = json.dumps(order_body()).encode()
+    head = (f"POST /v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {edge.shop.token()}\r\n"
+            f"Idempotency-Key: {uuid7()}\r\nContent-Type: application/json\r\nConnection: close\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n").encode()
+    with socket.create_connection(("127.0.0.1", edge.port)) as client:
+        client.sendall(head)
+        for at in range(0, len(body), 50):
+            piece = body[at:at + 50]
+            client.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+            time.sleep(0.002)
+        client.sendall(b"0\r\n\r\n")
+        answer = client.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 201")

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The edge while its servers stop, go and come back, and while nginx itself is reloaded."""
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+import pytest
+
+from daemon import ROOT, Database, until, uuid7
+from edge import Edge, LockedTable, Shop, together
+
+
+class Servers:
+    """A PostgreSQL and a Redis of this file's own, since it stops them."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="comanda-edge-servers-", dir="/var/tmp"))
+        self.link = self.folder / "s"
+        self.call("start", "--only", "postgres,redis")
+        for line in (self.link / "env").read_text().splitlines():
+            for word in shlex.split(line.removeprefix("export ")):
+                name, _, value = word.partition("=")
+                setattr(self, name.removeprefix("COMANDA_TEST_").lower(), value)
+
+    def call(self, verb, *arguments):
+        subprocess.run([ROOT / "scripts/servers", verb, self.link, *arguments], check=True,
+                       capture_output=True, timeout=120)
+
+    def pid(self, name):
+        return int((self.link / "pids" / f"{name}.pid").read_text().split()[0])
+
+    def signal(self, name, what):
+        """To the server and its children: a PostgreSQL backend is a process of its own."""
+        parent = self.pid(name)
+        children = pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        for pid in [parent, *map(int, children)]:
+            os.kill(pid, what)
+
+    def remove(self):
+        self.call("remove")
+        subprocess.run(["rm", "-rf", str(self.folder)], check=False)
+
+
+@pytest.fixture(scope="module")
+def servers():
+    made = Servers()
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="module")
+def shop(servers):
+    shared = os.environ["COMANDA_TEST_POSTGRES"]
+    os.environ["COMANDA_TEST_POSTGRES"] = servers.postgres
+    made = Shop()
+    os.environ["COMANDA_TEST_POSTGRES"] = shared
+    yield made
+    made.drop()
+
+
+@pytest.fixture
+def edge(shop, servers):
+    made = Edge(shop, redis=servers.redis)
+    yield made
+    complaints = made.complaints()
+    made.remove()
+    assert complaints == []
+
+
+def test_given_a_stopped_postgresql_then_503_is_not_written_and_504_tells_the_truth(edge, servers):
+    edge.place()
+    before = set(edge.shop.orders())
+    keys = [str(uuid7()) for _ in range(20)]
+    took = {}
+
+    def place(n):
+        begun = time.monotonic()
+        answer = edge.place(keys[n])
+        took[n] = time.monotonic() - begun
+        return answer
+
+    servers.signal("postgres", signal.SIGSTOP)
+    try:
+        answers = together(place, len(keys))
+    finally:
+        servers.signal("postgres", signal.SIGCONT)
+    statuses = [answer.status for answer in answers]
+    assert set(statuses) == {503, 504}, statuses
+    assert max(took.values()) < 4.5
+    assert all(took[n] < 2.6 for n in range(len(keys)) if statuses[n] == 503)
+    assert all("retry-after" in answer.headers for answer in answers)
+    edge.wait_ready()
+    time.sleep(1.5)  # what was in flight may be written now
+    written = len(set(edge.shop.orders()) - before)
+    unknown = statuses.count(504)
+    assert written <= unknown, "a 503 was written"
+    again = [edge.place(keys[n]) for n in range(len(keys)) if statuses[n] == 504]
+    assert [answer.status for answer in again] == [201] * unknown
+    assert sum(answer.headers.get("idempotency-replayed") == "true" for answer in again) == written
+    assert len(set(edge.shop.orders()) - before) == unknown
+    for n in range(len(keys)):
+        if statuses[n] == 503:
+            assert "idempotency-replayed" not in edge.place(keys[n]).headers
+
+
+def test_given_a_postgresql_that_restarts_then_the_edge_comes_back_by_itself(edge, servers):
+    order = edge.place().json["id"]
+    servers.signal("postgres", signal.SIGQUIT)  # immediate: as after a crash
+    until(lambda: edge.readiness() == "not ready", "readyz says so", 10)
+    assert edge.get("/readyz", token=None).status == 503
+    assert edge.get("/healthz", token=None).status == 200
+    begun = time.monotonic()
+    refused = edge.place()
+    assert (refused.status, refused.slug) == (503, "unavailable")
+    assert time.monotonic() - begun < 3
+    cached = edge.get(f"/v1/orders/{order}")
+    assert cached.status == 200, "what Redis has needs no PostgreSQL"
+    servers.call("start", "--only", "postgres")
+    edge.wait_ready()
+    assert edge.place().status == 201
+    assert "PostgreSQL answers again" in edge.log()
+
+
+def test_given_backends_that_are_ended_then_no_command_is_lost_or_doubled(edge):
+    before = set(edge.shop.orders())
+    stop = threading.Event()
+
+    def end_backends():
+        while not stop.is_set():
+            edge.shop.database.rows("select pg_terminate_backend(pid) from pg_stat_activity"
+                                    " where application_name = 'comanda-edge'"
+                                    " and datname = current_database()")
+            time.sleep(0.3)
+
+    killer = threading.Thread(target=end_backends)
+    killer.start()
+
+    def place_until_known(n):
+        keys = [str(uuid7()) for _ in range(5)]
+        for key in keys:
+            until(lambda: edge.place(key).status == 201, "an answer", 30)
+        return keys
+
+    together(place_until_known, 4)
+    stop.set()
+    killer.join()
+    assert len(set(edge.shop.orders()) - before) == 20
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
+def test_given_no_redis_then_everything_is_served_without_it(edge, servers, how):
+    order = edge.place().json["id"]
+    servers.signal("redis", how)
+    try:
+        begun = time.monotonic()
+        assert edge.get(f"/v1/orders/{order}").status == 200
+        assert edge.place().status == 201
+        assert edge.cancel(order).status == 202
+        assert edge.get(f"/v1/orders/{order}").json["status"] == "cancelling"
+        assert time.monotonic() - begun < 3
+        until(lambda: edge.readiness() == "degraded", "readyz says degraded", 5)
+        assert edge.get("/readyz", token=None).status == 200
+    finally:
+        if how == signal.SIGSTOP:
+            servers.signal("redis", signal.SIGCONT)
+        else:
+            servers.call("start", "--only", "redis")
+    edge.wait_ready()
+    order = edge.place().json["id"]
+    assert edge.get(f"/v1/orders/{order}").status == 200
+    assert edge.metric('comanda_queries_total{collection="orders",source="redis"') >= 1
+
+
+def test_given_redis_emptied_then_documents_come_from_the_log_and_are_put_back(edge, servers):
+    import redis
+    host, port = servers.redis.split(":")
+    order = edge.place().json["id"]
+    cache = redis.Redis(host, int(port))
+    until(lambda: cache.dbsize() > 0, "the document is cached")
+    first = edge.get(f"/v1/orders/{order}").text
+    cache.flushall()
+    from_log = edge.metric('comanda_queries_total{collection="orders",source="log"')
+    assert edge.get(f"/v1/orders/{order}").text == first
+    assert edge.metric('comanda_queries_total{collection="orders",source="log"') == from_log + 1
+    until(lambda: cache.dbsize() > 0, "it is put back")
+    assert edge.get(f"/v1/orders/{order}").text == first
+    assert edge.metric('comanda_queries_total{collection="orders",source="log"') == from_log + 1
+
+
+def test_given_rubbish_in_redis_then_it_is_a_miss(edge, servers):
+    import redis
+    host, port = servers.redis.split(":")
+    cache = redis.Redis(host, int(port))
+    for rubbish in (b"", b"nonsense", b"1 2 3", b"\xff" * 100):
+        order = edge.place().json["id"]
+        (key,) = [key for key in until(lambda: cache.keys("*" + order), "the document is cached")]
+        cache.set(key, rubbish)
+        assert edge.get(f"/v1/orders/{order}").status == 200
+        cache.delete(key)
+        cache.hset(key, "a", "b")  # another type: WRONGTYPE
+        assert edge.get(f"/v1/orders/{order}").status == 200
+        cache.delete(key)
+
+
+def test_given_a_reload_with_commands_in_flight_then_each_gets_its_answer(edge):
+    edge.place()
+    old = edge.workers()
+    counted = edge.metric("comanda_commands_total")
+    lock = LockedTable(edge.shop)
+    reload = threading.Thread(target=lambda: (until(lambda: lock.waiting() >= 1, "one is in flight"),
+                                              edge.nginx("-s", "reload"), time.sleep(0.5),
+                                              lock.release()))
+    reload.start()
+    answers = together(lambda n: edge.place(), 12)
+    reload.join()
+    assert [answer.status for answer in answers] == [201] * 12
+    until(lambda: not set(edge.workers()) & set(old), "the old worker ends", 10)
+    edge.wait_ready()
+    assert edge.place().status == 201
+    assert edge.metric("comanda_commands_total") >= counted + 13, "metrics survive a reload"
+    assert edge.metric("comanda_postgres_connections") == 2, "gauges are those of the living"
+
+
+def test_given_a_worker_that_is_killed_then_the_next_one_serves_and_keys_tell_the_truth(shop, servers):
+    edge = Edge(shop, redis=servers.redis)
+    try:
+        before = set(shop.orders())
+        keys = [str(uuid7()) for _ in range(40)]
+
+        def place(n):
+            try:
+                return edge.place(keys[n]).status
+            except OSError:
+                return None
+
+        killer = threading.Timer(0.02, lambda: os.kill(edge.workers()[0], signal.SIGKILL))
+        killer.start()
+        together(place, len(keys))
+        killer.join()
+        edge.wait_ready()
+        assert [edge.place(key).status for key in keys] == [201] * len(keys)
+        assert len(set(shop.orders()) - before) == len(keys)
+    finally:
+        edge.remove()
+
+
+def test_given_two_workers_then_twins_across_them_are_one_order(shop, servers):
+    edge = Edge(shop, redis=servers.redis, workers=2)
+    try:
+        for _ in range(10):
+            key = str(uuid7())
+            before = set(shop.orders())
+            answers = together(lambda n: edge.place(key), 12)
+            assert [answer.status for answer in answers] == [201] * 12
+            assert len({answer.json["id"] for answer in answers}) == 1
+            assert len(set(shop.orders()) - before) == 1
+    finally:
+        complaints = edge.complaints()
+        edge.remove()
+    assert complaints == []
+
+
+def test_given_another_schema_version_then_it_is_not_ready_and_says_so(servers):
+    shared = os.environ["COMANDA_TEST_POSTGRES"]
+    os.environ["COMANDA_TEST_POSTGRES"] = servers.postgres
+    shop = Shop(Database(), products=False)
+    os.environ["COMANDA_TEST_POSTGRES"] = shared
+    shop.database.rows("insert into comanda.migrations (version, name, checksum)"
+                       " select 9999, 'later', checksum from comanda.migrations limit 1")
+    edge = Edge(shop, redis=servers.redis, start=False)
+    try:
+        edge.start(ready=False)
+        edge.wait_ready("not ready")
+        assert "migrate" in edge.get("/readyz", token=None).json["checks"]["postgres"]["detail"]
+    finally:
+        edge.remove()
+        shop.drop()
