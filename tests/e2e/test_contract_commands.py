@@ -2,6 +2,7 @@
 """docs/http.md, Commands: idempotency keys, conditions and what is refused."""
 import json
 import threading
+import time
 
 import pytest
 
@@ -89,7 +90,11 @@ def test_fifty_twins_at_once_make_one_order(shop_url, ana):
     def send():
         customer = Customer(shop_url, ana.token)
         barrier.wait()
-        answers.append(customer.place(body, key=key))
+        answer = customer.place(body, key=key)
+        while answer.status_code == 503:  # not begun: ask again with the same key
+            time.sleep(0.1)
+            answer = customer.place(body, key=key)
+        answers.append(answer)
 
     threads = [threading.Thread(target=send) for _ in range(50)]
     for thread in threads:
@@ -193,7 +198,7 @@ def test_json_that_is_no_object_is_422(ana, body):
 
 @pytest.mark.parametrize("changes,pointers", [
     ({"currency": None}, ["/currency"]),
-    ({"currency": "USD"}, ["/lines/0/sku"]),
+    ({"currency": "USD"}, ["/currency"]),
     ({"currency": "brl"}, ["/currency"]),
     ({"currency": "XXXX"}, ["/currency"]),
     ({"currency": 986}, ["/currency"]),
