@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documents say what the code does: problems, directives, exchanges and queues."""
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def source(pattern):
+    return "\n".join(path.read_text() for path in sorted(ROOT.glob(pattern)))
+
+
+def documented(page):
+    """What stands in backticks in the first column of a page's tables."""
+    rows = re.findall(r"^\| `([^`\s;]+)", (ROOT / page).read_text(), re.M)
+    return set(rows)
+
+
+def test_every_problem_that_the_edge_answers_is_documented_and_none_else():
+    edge = source("ngx_module/*.c")
+    slugs = set(re.findall(r'(?:NGX_HTTP_[A-Z_]+|status|\b[45]\d\d),\s*STR\("([a-z-]+)"\)', edge))
+    slugs |= set(re.findall(r'\{[45]\d\d, \{"([a-z-]+)"', edge))
+    slugs |= set(re.findall(r'\? \(struct page\)\{status, STR\("([a-z-]+)"\)', edge))
+    slugs |= set(re.findall(r': \(struct page\)\{status, STR\("([a-z-]+)"\)', edge))
+    slugs |= set(re.findall(r'decision_reject\(decision, STR\("([a-z-]+)"\)',
+                            source("common/domain/ordering/*.c")))
+    wanted = documented("docs/problems.md")
+    assert slugs - wanted == set(), "answered, but not in docs/problems.md"
+    assert wanted - slugs == set(), "in docs/problems.md, but never answered"
+
+
+def test_every_directive_is_documented_and_none_else():
+    directives = set(re.findall(r'\.name = ngx_string\("(comanda_[a-z_]+)"\)',
+                                source("ngx_module/*.c")))
+    variables = {"comanda_subject", "comanda_scopes"}
+    assert documented("docs/directives.md") == directives - variables
