@@ -43,8 +43,8 @@ class Server(Watched):
         return processes.read_pid(self.shop.home, self.name) is not None
 
     def start(self):
-        self.child = subprocess.Popen([SCRIPTS / "servers", "start", self.shop.home.link, "--env",
-                                       "servers.env", "--only", self.name],
+        self.child = subprocess.Popen([SCRIPTS / "servers", "restart", self.shop.home.link,
+                                       "--only", self.name],
                                       stdin=subprocess.DEVNULL)
 
 

@@ -18,7 +18,7 @@ fail()
 
 is_root()
 {
-    [ "$(id -u)" -eq 0 ]
+    [ "$EUID" -eq 0 ]
 }
 
 # Replaces this process by a command under the unprivileged user when we are root.
@@ -48,8 +48,9 @@ launch()
     pid=$!
     read_stat $pid
     pid_file "$name"
-    echo $pid | write_private "$PID_FILE"
-    echo "$STARTED" | write_private "$D/run/$name.started"
+    printf '%s\n' $pid >"$D/run/$name.new" # in the private folder: nobody reads half a file
+    mv -f "$D/run/$name.new" "$PID_FILE"
+    printf '%s\n' "$STARTED" >"$D/run/$name.started"
 }
 
 # Sets PID_FILE. epmd is a part of RabbitMQ, not a server that anybody looks for.

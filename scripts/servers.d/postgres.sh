@@ -5,19 +5,23 @@
 POSTGRES_BIN=/usr/lib/postgresql/15/bin
 POSTGRES_TEMPLATE=$HERE/../build/cache/postgres-15.tar
 
-postgres_choose_ports()
+postgres_prepare()
 {
     choose_ports postgres
-}
-
-postgres_start()
-{
     [ -s "$D/postgres/PG_VERSION" ] || postgres_create
     postgres_settings | write_private "$D/postgres/comanda.conf"
+}
+
+postgres_launch()
+{
     # Nobody serves this folder any more (end_leftovers), but a pid that nobody has reaped would
     # make PostgreSQL believe in its old lock files.
     rm -f "$D/postgres/postmaster.pid" "$D"/run/.s.PGSQL.*
     launch postgres "$POSTGRES_BIN/postgres" -D "$D/postgres"
+}
+
+postgres_wait()
+{
     wait_ready postgres 60 postgres_ready
 }
 

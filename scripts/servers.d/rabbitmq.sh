@@ -2,25 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # The private RabbitMQ 3.10 with its management plugin, and the epmd that only it uses.
 
-rabbitmq_choose_ports()
+rabbitmq_prepare()
 {
     choose_ports rabbitmq rabbitmq_http rabbitmq_metrics rabbitmq_distribution epmd
-}
-
-rabbitmq_start()
-{
     rabbitmq_write_files
-    if ! server_alive epmd; then
-        launch epmd /usr/bin/epmd -port "$(port_of epmd)" -address 127.0.0.1
-    fi
-    wait_ready epmd 10 rabbitmq_epmd_ready || return 1
-    rabbitmq_launch
-    wait_ready rabbitmq 120 rabbitmq_ready
 }
 
 rabbitmq_launch()
 {
     local home=$D/rabbitmq
+    launch epmd /usr/bin/epmd -port "$(port_of epmd)" -address 127.0.0.1
+    wait_ready epmd 10 rabbitmq_epmd_ready || return 1
     # RUNNING_UNDER_SYSTEMD makes Debian's script exec, so that the pid is the server's own.
     launch rabbitmq env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME="$home/home" LC_ALL=C.UTF-8 \
         RUNNING_UNDER_SYSTEMD=1 \
@@ -35,6 +27,11 @@ rabbitmq_launch()
         RABBITMQ_GENERATED_CONFIG_DIR="$home/config" \
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false +S 2:2 +sbwt none" \
         /usr/lib/rabbitmq/bin/rabbitmq-server
+}
+
+rabbitmq_wait()
+{
+    wait_ready rabbitmq 120 rabbitmq_ready
 }
 
 rabbitmq_write_files()

@@ -2,15 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # The private Redis: nothing on disk, since its documents can be dropped at any time.
 
-redis_choose_ports()
+redis_prepare()
 {
     choose_ports redis
 }
 
-redis_start()
+redis_launch()
 {
     launch redis /usr/bin/redis-server --port "$(port_of redis)" --bind 127.0.0.1 \
         --dir "$D/redis" --save '' --appendonly no --daemonize no
+}
+
+redis_wait()
+{
     wait_ready redis 20 redis_ready
 }
 
