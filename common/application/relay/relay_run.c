@@ -2,7 +2,10 @@
 // Drives the relay through blocking ports, a step at a time.
 #include "application/relay/relay_run.h"
 
-enum { ARENA_BLOCK = 256 * 1024, OUTCOMES_MAX = 1024 };
+enum {
+    ARENA_BLOCK = 2 * 1024 * 1024, // a usual batch fits, so that its memory is used again
+    OUTCOMES_MAX = 1024
+};
 
 void relay_run_init(struct relay_run *run, const struct relay_ports *ports, struct relay *relay,
                     size_t memory_max)

@@ -3,6 +3,7 @@
 #include "infrastructure/rabbitmq/connection.h"
 
 #include <amqp_tcp_socket.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 
 #include "infrastructure/rabbitmq/watchdog.h"
 
@@ -35,6 +37,13 @@ struct rabbitmq_connection {
     unsigned frames; // since the library's memory was given back
     char cause[RABBITMQ_CAUSE_MAX];
 };
+
+int64_t rabbitmq_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 static struct timeval duration(int ms)
 {
@@ -360,10 +369,36 @@ bool rabbitmq_connection_writable(const struct rabbitmq_connection *connection)
     return poll(&output, 1, 0) == 1;
 }
 
-void rabbitmq_connection_hold(struct rabbitmq_connection *connection, bool held)
+// False: no room in time.
+static bool wait_for_room(const struct rabbitmq_connection *connection, int64_t deadline_ms)
 {
-    int cork = held;
-    (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_CORK, &cork, sizeof(cork));
+    struct pollfd output = {.fd = connection->fd, .events = POLLOUT};
+    int64_t left = deadline_ms - rabbitmq_now_ms();
+    return left > 0 && (poll(&output, 1, (int)left) > 0 || errno == EINTR);
+}
+
+enum status rabbitmq_connection_write(struct rabbitmq_connection *connection, struct str frames)
+{
+    int64_t deadline_ms = 0;
+    while (frames.len > 0 && !connection->dead) {
+        ssize_t sent = send(connection->fd, frames.data, frames.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent > 0) {
+            frames = (struct str){frames.data + sent, frames.len - (size_t)sent};
+        } else if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+            return die(connection, "the connection was lost while writing");
+        } else {
+            deadline_ms = deadline_ms == 0 ? rabbitmq_now_ms() + connection->stall_ms : deadline_ms;
+            if (!wait_for_room(connection, deadline_ms)) {
+                return die(connection, "the broker takes no more bytes");
+            }
+        }
+    }
+    return connection->dead ? STATUS_UNAVAILABLE : STATUS_OK;
+}
+
+size_t rabbitmq_connection_frame_max(const struct rabbitmq_connection *connection)
+{
+    return (size_t)amqp_get_frame_max(connection->state);
 }
 
 int rabbitmq_connection_code(const struct rabbitmq_connection *connection)

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "base/status.h"
+#include "base/str.h"
 #include "infrastructure/rabbitmq/settings.h"
 
 enum { RABBITMQ_CHANNEL = 1, RABBITMQ_CAUSE_MAX = 256 };
@@ -35,12 +36,17 @@ enum status rabbitmq_connection_frame(struct rabbitmq_connection *connection, in
 // The broker has asked publishers to wait (memory or disk alarm).
 bool rabbitmq_connection_blocked(const struct rabbitmq_connection *connection);
 
-// Could some kilobytes be written now without waiting?
+// Could some ten kilobytes be written now without waiting?
 bool rabbitmq_connection_writable(const struct rabbitmq_connection *connection);
 
-// While held, the kernel sends full segments only, which spares the broker a wake-up a message;
-// letting go sends the rest.
-void rabbitmq_connection_hold(struct rabbitmq_connection *connection, bool held);
+// Writes whole frames past the library, which has none of its own half sent between calls. Waits
+// for room at most stall_ms altogether; then the connection is dead, since half a frame cannot be
+// taken back.
+enum status rabbitmq_connection_write(struct rabbitmq_connection *connection,
+                                      struct str frames) MUST_CHECK;
+
+// The largest frame that the broker takes, in bytes.
+size_t rabbitmq_connection_frame_max(const struct rabbitmq_connection *connection);
 
 // For calls of the library that are not here: between enter and leave the watchdog counts.
 amqp_connection_state_t rabbitmq_connection_enter(struct rabbitmq_connection *connection);
@@ -59,3 +65,6 @@ enum status rabbitmq_connection_reopen(struct rabbitmq_connection *connection) M
 // The AMQP reply code of what closed it (404, 406, …); 0: none.
 int rabbitmq_connection_code(const struct rabbitmq_connection *connection);
 const char *rabbitmq_connection_cause(const struct rabbitmq_connection *connection);
+
+// CLOCK_MONOTONIC in milliseconds.
+int64_t rabbitmq_now_ms(void);

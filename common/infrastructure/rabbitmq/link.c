@@ -5,16 +5,8 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { FIRST_RETRY_MS = 100, LONGEST_RETRY_MS = 5000 };
-
-int64_t rabbitmq_now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 void rabbitmq_link_init(struct rabbitmq_link *link, const struct rabbitmq_settings *settings,
                         const char *purpose, rabbitmq_link_prepare_fn *prepare, void *context)

@@ -38,6 +38,3 @@ void rabbitmq_link_lost(struct rabbitmq_link *link);
 void rabbitmq_link_rest(const struct rabbitmq_link *link, int wait_ms);
 
 void rabbitmq_link_close(struct rabbitmq_link *link);
-
-// CLOCK_MONOTONIC in milliseconds.
-int64_t rabbitmq_now_ms(void);

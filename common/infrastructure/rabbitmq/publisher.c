@@ -8,15 +8,17 @@
 #include "infrastructure/rabbitmq/confirm_window.h"
 #include "infrastructure/rabbitmq/link.h"
 #include "infrastructure/rabbitmq/message_headers.h"
+#include "infrastructure/rabbitmq/publish_frames.h"
 
 enum {
-    BYTES_A_LOOK = 64 * 1024, // written between two looks whether the socket takes more
+    CHUNK_BYTES = 32 * 1024, // written at once; a writable socket has room for it
+    CHUNK_BYTES_MAX = MESSAGE_BODY_MAX + 64 * 1024,
 };
 
 struct rabbitmq_publisher {
     struct rabbitmq_link link;
     struct confirm_window window;
-    size_t unlooked;       // bytes written since the last look
+    struct buffer chunk;   // frames that are to be written together
     bool return_head;      // a basic.return was seen, its header comes next
     uint64_t return_bytes; // of its body that are still to come
 };
@@ -29,7 +31,6 @@ static enum status select_confirms(struct rabbitmq_connection *connection, void 
     confirm_window_reset(&publisher->window);
     publisher->return_head = false;
     publisher->return_bytes = 0;
-    publisher->unlooked = BYTES_A_LOOK;
     return rabbitmq_connection_replied(connection);
 }
 
@@ -39,6 +40,7 @@ struct rabbitmq_publisher *rabbitmq_publisher_new(const struct rabbitmq_settings
     if (publisher == NULL) {
         return NULL;
     }
+    buffer_init(&publisher->chunk, NULL, CHUNK_BYTES_MAX);
     if (confirm_window_init(&publisher->window, settings->window) != STATUS_OK) {
         free(publisher);
         return NULL;
@@ -52,6 +54,7 @@ void rabbitmq_publisher_free(struct rabbitmq_publisher *publisher)
     if (publisher != NULL) {
         rabbitmq_link_close(&publisher->link);
         confirm_window_free(&publisher->window);
+        buffer_free(&publisher->chunk);
         free(publisher);
     }
 }
@@ -125,39 +128,35 @@ static enum status listen(struct rabbitmq_publisher *publisher, int wait_ms)
     return STATUS_OK;
 }
 
-static bool may_write(struct rabbitmq_publisher *publisher, size_t bytes)
-{
-    if (rabbitmq_connection_blocked(publisher->link.connection)) {
-        return false;
-    }
-    if (publisher->unlooked + bytes <= BYTES_A_LOOK) {
-        publisher->unlooked += bytes;
-        return true;
-    }
-    publisher->unlooked = bytes;
-    return rabbitmq_connection_writable(publisher->link.connection);
-}
-
-static enum status write_message(struct rabbitmq_publisher *publisher,
-                                 const struct message *message)
-{
-    struct rabbitmq_connection *connection = publisher->link.connection;
-    struct message_headers headers;
-    message_headers_make(&headers, message);
-    int sent = amqp_basic_publish(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL,
-                                  message_headers_bytes(message->exchange),
-                                  message_headers_bytes(message->routing_key), 1, 0,
-                                  &headers.properties, message_headers_bytes(message->body));
-    rabbitmq_connection_leave(connection);
-    return rabbitmq_connection_sent(connection, sent);
-}
-
 // What AMQP cannot carry would break the channel for all others.
 static bool can_be_sent(const struct message *message)
 {
     return message->exchange.len <= MESSAGE_ROUTING_KEY_MAX &&
            message->routing_key.len <= MESSAGE_ROUTING_KEY_MAX &&
-           message->content_type.len <= MESSAGE_ROUTING_KEY_MAX;
+           message->content_type.len <= MESSAGE_ROUTING_KEY_MAX &&
+           message->body.len <= MESSAGE_BODY_MAX + 1; // what receive may have cut
+}
+
+// Gathers messages up to a chunk; they count as published from here on.
+static size_t gather_chunk(struct rabbitmq_publisher *publisher, const struct message *messages,
+                           size_t count)
+{
+    size_t frame_max = rabbitmq_connection_frame_max(publisher->link.connection);
+    size_t gathered = 0;
+    buffer_reset(&publisher->chunk);
+    while (gathered < count && confirm_window_room(&publisher->window) > 0 &&
+           publisher->chunk.len < CHUNK_BYTES && can_be_sent(&messages[gathered])) {
+        const struct message *message = &messages[gathered++];
+        publish_frames_add(&publisher->chunk, RABBITMQ_CHANNEL, frame_max, message);
+        confirm_window_add(&publisher->window, message->id);
+    }
+    return gathered;
+}
+
+static bool may_write(const struct rabbitmq_publisher *publisher)
+{
+    return !rabbitmq_connection_blocked(publisher->link.connection) &&
+           rabbitmq_connection_writable(publisher->link.connection);
 }
 
 static enum status write_all(struct rabbitmq_publisher *publisher, const struct message *messages,
@@ -165,18 +164,18 @@ static enum status write_all(struct rabbitmq_publisher *publisher, const struct 
 {
     size_t written = 0;
     *taken = 0;
-    while (written < count && confirm_window_room(&publisher->window) > 0 &&
-           may_write(publisher, messages[written].body.len)) {
-        if (!can_be_sent(&messages[written])) {
+    while (written < count && confirm_window_room(&publisher->window) > 0 && may_write(publisher)) {
+        size_t gathered = gather_chunk(publisher, messages + written, count - written);
+        if (gathered == 0) {
             *taken = written;
             return STATUS_INVALID;
         }
-        enum status status = write_message(publisher, &messages[written]);
-        if (status != STATUS_OK) {
+        if (publisher->chunk.status != STATUS_OK ||
+            rabbitmq_connection_write(publisher->link.connection, buffer_view(&publisher->chunk)) !=
+                STATUS_OK) {
             return lose(publisher, STATUS_UNAVAILABLE);
         }
-        confirm_window_add(&publisher->window, messages[written].id);
-        written++;
+        written += gathered;
     }
     *taken = written;
     return STATUS_OK;
@@ -190,17 +189,7 @@ enum status rabbitmq_publisher_offer(struct rabbitmq_publisher *publisher,
         return STATUS_UNAVAILABLE;
     }
     status = listen(publisher, 0);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    if (count > 1) {
-        rabbitmq_connection_hold(publisher->link.connection, true);
-    }
-    status = write_all(publisher, messages, count, taken);
-    if (count > 1 && publisher->link.connection != NULL) {
-        rabbitmq_connection_hold(publisher->link.connection, false);
-    }
-    return status;
+    return status == STATUS_OK ? write_all(publisher, messages, count, taken) : status;
 }
 
 enum status rabbitmq_publisher_settle(struct rabbitmq_publisher *publisher, int wait_ms, size_t max,
