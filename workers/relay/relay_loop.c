@@ -52,7 +52,8 @@ static void note_bus(struct relay_loop *loop, struct runtime *runtime)
         loop->was_blocked = health.blocked;
         relay_metrics_blocked(health.blocked);
     }
-    readiness_set(runtime, "rabbitmq", health.publishing, detail);
+    bool declared = !relay_leads(loop->run.relay) || loop->keeper->declared;
+    readiness_set(runtime, "rabbitmq", health.publishing && declared, detail);
 }
 
 static void note_topology(struct relay_loop *loop, const struct relay_step *step)

@@ -1,0 +1,452 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The relay on real servers: what it publishes, who leads, and what happens when things break."""
+import json
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.parse
+import uuid
+
+import pika
+import psycopg2
+import pytest
+
+from daemon import BUILD, ROOT, Broker, Daemon, Database, until
+
+FILL = """
+    insert into comanda.events (epoch, version, stream_id, event_id, schema_version, tenant,
+        category, kind, type, data, meta)
+    select 1, 1, comanda_test_id(i), comanda_test_id(i), 1, 'main', %(category)s, %(kind)s, %(type)s,
+        json_build_object('n', i), %(meta)s
+    from generate_series(%(first)s, %(last)s) i"""
+
+# Ids that tell their number, in the partitions of today.
+ID_FUNCTION = """
+    create function comanda_test_id(i int) returns uuid language sql as $$
+        select (lpad(to_hex((extract(epoch from now()) * 1000)::bigint), 12, '0') || '7'
+            || lpad(to_hex(i), 19, '0'))::uuid $$"""
+
+
+class Vhost(Broker):
+    """A bare virtual host: the relay declares what is in it."""
+
+    def __init__(self, http=None, amqp=None):
+        self.http = http or os.environ["COMANDA_TEST_AMQP_HTTP"]
+        url = urllib.parse.urlsplit(amqp or os.environ["COMANDA_TEST_AMQP"])
+        self.vhost = "comanda-" + uuid.uuid4().hex[:12]
+        self.call("PUT", f"/api/vhosts/{self.vhost}")
+        self.call("PUT", f"/api/permissions/{self.vhost}/{url.username}",
+                  {"configure": ".*", "write": ".*", "read": ".*"})
+        self.url = f"amqp://{url.netloc}/{self.vhost}"
+
+    def connect(self):
+        return pika.BlockingConnection(pika.URLParameters(self.url))
+
+    def has(self, queue):
+        queues = self.call("GET", f"/api/queues/{self.vhost}?columns=name")
+        return queue in {found["name"] for found in queues}
+
+    def numbers(self, queue, wanted, timeout=30.0):
+        """Takes messages until every wanted number was seen; gives (numbers in order, messages)."""
+        wanted, seen, messages = set(wanted), [], []
+        until(lambda: self.has(queue), f"queue {queue} is there", timeout)
+        connection = self.connect()
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=500)
+        deadline = time.monotonic() + timeout
+        for method, properties, body in channel.consume(queue, inactivity_timeout=0.2):
+            if method is not None:
+                event = json.loads(body)
+                seen.append(event["data"]["n"])
+                messages.append((method, properties, event))
+                channel.basic_ack(method.delivery_tag)
+            elif wanted <= set(seen):
+                break
+            elif time.monotonic() > deadline:
+                missing = sorted(wanted - set(seen))
+                raise AssertionError(f"{len(missing)} never came to {queue}, first {missing[0]}")
+        channel.cancel()
+        connection.close()
+        return seen, messages
+
+    def delete(self, kind, name):
+        connection = self.connect()
+        channel = connection.channel()
+        getattr(channel, f"{kind}_delete")(name)
+        connection.close()
+
+    def close_connections(self):
+        for connection in self.call("GET", f"/api/vhosts/{self.vhost}/connections"):
+            self.call("DELETE", "/api/connections/" + urllib.parse.quote(connection["name"]))
+
+    def drop(self):
+        self.call("DELETE", f"/api/vhosts/{self.vhost}")
+
+
+class OwnBroker:
+    """A RabbitMQ of the test's own, to be stopped, killed and starved of memory."""
+
+    def __init__(self):
+        self.parent = pathlib.Path(tempfile.mkdtemp(prefix="comanda-relay-", dir="/var/tmp"))
+        self.parent.chmod(0o755)
+        self.folder = self.parent / "servers"
+        self.start()
+
+    def script(self, action, *options):
+        subprocess.run([ROOT / "scripts" / "servers", action, self.folder, *options], check=True,
+                       capture_output=True, timeout=180)
+
+    def start(self):
+        self.script("start", "--only", "rabbitmq")
+        lines = (self.folder / "env").read_text().splitlines()
+        environment = dict(line.split("=", 1) for line in lines)
+        self.amqp = shlex.split(environment["COMANDA_TEST_AMQP"])[0]
+        self.http = shlex.split(environment["COMANDA_TEST_AMQP_HTTP"])[0]
+
+    def signal(self, number):
+        os.kill(int((self.folder / "pids" / "rabbitmq.pid").read_text()), number)
+
+    def control(self, *words):
+        ports = dict(line.split("=") for line in (self.folder / "ports").read_text().split())
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
+                       "HOME": str(self.folder / "rabbitmq" / "home"),
+                       "ERL_EPMD_PORT": ports["epmd"],
+                       "RABBITMQ_CONF_ENV_FILE": str(self.folder / "none"),
+                       "RABBITMQ_CTL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}"}
+        subprocess.run(["/usr/lib/rabbitmq/bin/rabbitmqctl", "-n", "comanda@localhost", *words],
+                       env=environment, check=True, capture_output=True, timeout=60)
+
+    def remove(self):
+        self.script("remove")
+        self.parent.rmdir()
+
+
+@pytest.fixture
+def database():
+    made = Database()
+    made.migrate()
+    made.rows(ID_FUNCTION)
+    yield made
+    made.drop()
+
+
+@pytest.fixture
+def vhost():
+    made = Vhost()
+    yield made
+    made.drop()
+
+
+@pytest.fixture(scope="module")
+def own_broker():
+    made = OwnBroker()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def own_vhost(own_broker):
+    made = Vhost(own_broker.http, own_broker.amqp)
+    yield made
+    made.drop()
+
+
+@pytest.fixture
+def start(database, tmp_path):
+    started = []
+
+    def start_one(broker, **settings):
+        daemon = Daemon("relay", tmp_path, COMANDA_POSTGRES=database.conninfo,
+                        COMANDA_AMQP=broker.url, COMANDA_SAGAS=ROOT / "conf" / "sagas", **settings)
+        started.append(daemon)
+        return daemon
+
+    yield start_one
+    for daemon in started:
+        if daemon.process.poll() is None:
+            daemon.process.send_signal(signal.SIGCONT)
+            daemon.stop(signal.SIGKILL)
+
+
+def fill(database, first, last, category="order", kind="event", kind_type="OrderPlaced", meta="{}"):
+    connection = psycopg2.connect(database.conninfo)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(FILL, {"first": first, "last": last, "category": category, "kind": kind,
+                              "type": kind_type, "meta": meta})
+    connection.close()
+
+
+def pending(database):
+    return database.rows("select count(*) from comanda.outbox")[0][0]
+
+
+def lease(database):
+    """(holder, fence)"""
+    rows = database.rows("select holder, fence from comanda.leases where name = 'relay'")
+    return rows[0] if rows else (None, 0)
+
+
+def leads(daemon):
+    return daemon.metric("comanda_relay_leader") == 1
+
+
+def done(database):
+    until(lambda: pending(database) == 0, "the checkpoint at the end of the log", 60)
+
+
+def test_rows_arrive_in_order_where_they_belong(database, vhost, start):
+    fill(database, 1, 1500)
+    fill(database, 1501, 1510, "saga", "event", "Started")
+    fill(database, 1511, 1520, "saga", "command", "authorize",
+         '{"route":"payments.authorize_payment","correlation_id":"c-7"}')
+    fill(database, 1521, 1530, "reply", "reply", "ok", '{"route":"order_fulfilment"}')
+    fill(database, 1531, 1540, "payment", "event", "PaymentAuthorized")
+    relay = start(vhost)
+    done(database)
+    numbers, messages = vhost.numbers("comanda.projector", range(1, 1501))
+    assert numbers == list(range(1, 1501))
+    method, properties, body = messages[0]
+    assert (method.exchange, method.routing_key) == ("comanda.events", "order.OrderPlaced")
+    assert properties.message_id == body["id"] and properties.delivery_mode == 2
+    assert properties.content_type == "application/cloudevents+json"
+    numbers, messages = vhost.numbers("comanda.payment", range(1511, 1521))
+    assert messages[0][2]["correlationid"] == "c-7"
+    assert messages[0][2]["route"] == messages[0][0].routing_key == "payments.authorize_payment"
+    numbers, _ = vhost.numbers("comanda.saga", [*range(1, 1501), *range(1521, 1531)])
+    assert len(numbers) == 1510, "a saga's own events were published"
+    vhost.numbers("comanda.unrouted", range(1531, 1541))
+    assert relay.metric("comanda_unrouted_total") == 10
+    assert relay.metric("comanda_relay_published_total") == 1530
+    until(lambda: relay.metric("comanda_relay_lag_events") == 0, "no lag")
+    relay.wait_ready()
+
+
+def test_the_topology_is_what_the_architecture_says(database, vhost, start):
+    start(vhost).wait_ready()
+    roles = ["ordering", "payment", "inventory", "shipping", "saga", "projector"]
+    work = [f"comanda.{role}" for role in roles]
+
+    def queues():
+        return {queue["name"]: queue for queue in vhost.call("GET", f"/api/queues/{vhost.vhost}")}
+
+    until(lambda: len(queues()) == 31, "every queue")
+    found = queues()
+    assert set(found) == {*work, *(f"{queue}.dead" for queue in work), "comanda.unrouted",
+                          *(f"{queue}.retry.{step}" for queue in work for step in (1, 2, 3))}
+    assert {name for name, queue in found.items() if queue["type"] != "quorum"} == {
+        "comanda.unrouted"}
+    retry = found["comanda.payment.retry.2"]["arguments"]
+    assert retry["x-message-ttl"] == 20000
+    assert retry["x-dead-letter-routing-key"] == "comanda.payment"
+    bindings = {(binding["source"], binding["routing_key"], binding["destination"])
+                for binding in vhost.call("GET", f"/api/bindings/{vhost.vhost}")}
+    assert {("comanda.events", "order.OrderPlaced", "comanda.saga"),
+            ("comanda.events", "order.OrderCancelRequested", "comanda.saga"),
+            ("comanda.events", "order.#", "comanda.projector"),
+            ("comanda.events", "product.#", "comanda.projector"),
+            ("comanda.commands", "payments.#", "comanda.payment"),
+            ("comanda.commands", "ordering.#", "comanda.ordering"),
+            ("comanda.replies", "#", "comanda.saga"),
+            ("comanda.retry", "comanda.saga.3", "comanda.saga.retry.3"),
+            ("comanda.dead", "comanda.saga", "comanda.saga.dead")} <= bindings
+
+
+def test_a_row_that_commits_late_is_not_stepped_over(database, vhost, start):
+    start(vhost).wait_ready()
+    slow = psycopg2.connect(database.conninfo)
+    cursor = slow.cursor()
+    cursor.execute(FILL, {"first": 1, "last": 1, "category": "order", "kind": "event",
+                          "type": "OrderPlaced", "meta": "{}"})
+    fill(database, 2, 20)
+    time.sleep(0.5)
+    slow.commit()
+    slow.close()
+    vhost.numbers("comanda.projector", range(1, 21))
+
+
+def test_a_deleted_queue_is_made_anew_and_gets_what_it_missed(database, vhost, start):
+    relay = start(vhost).wait_ready()
+    fill(database, 1, 50)
+    vhost.numbers("comanda.projector", range(1, 51))
+    until(lambda: pending(database) == 0, "all confirmed")
+    time.sleep(5.5)  # a look at the topology has found it whole
+    vhost.delete("queue", "comanda.projector")
+    fill(database, 51, 100)
+    until(lambda: pending(database) == 0, "all confirmed, though into the unrouted queue")
+    vhost.numbers("comanda.projector", range(51, 101))
+    assert relay.metric("comanda_relay_rewinds_total") >= 1
+
+
+def test_a_returned_message_mends_the_topology(database, vhost, start):
+    start(vhost).wait_ready()
+    fill(database, 1, 5)
+    vhost.numbers("comanda.projector", range(1, 6))
+    vhost.delete("exchange", "comanda.unrouted")
+    fill(database, 6, 10, "payment", "event", "PaymentAuthorized")
+    vhost.numbers("comanda.unrouted", range(6, 11))
+    done(database)
+
+
+def test_lost_connections_lose_no_row(database, vhost, start):
+    relay = start(vhost).wait_ready()
+    for round_number in range(4):
+        first = round_number * 3000 + 1
+        fill(database, first, first + 2999)
+        time.sleep(0.1)
+        vhost.close_connections()
+    done(database)
+    vhost.numbers("comanda.projector", range(1, 12001), 60)
+    until(relay.is_ready, "it is ready again")
+
+
+def test_a_standby_takes_over_from_a_killed_leader(database, vhost, start):
+    first = start(vhost)
+    until(lambda: leads(first), "the first leads")
+    second = start(vhost).wait_ready()
+    assert not leads(second)
+    fill(database, 1, 4000)
+    time.sleep(0.1)
+    first.stop(signal.SIGKILL)
+    until(lambda: leads(second), "the standby leads", 15)
+    done(database)
+    vhost.numbers("comanda.projector", range(1, 4001))
+
+
+def test_a_leader_that_ends_hands_over_at_once(database, vhost, start):
+    first = start(vhost)
+    until(lambda: leads(first), "the first leads")
+    second = start(vhost).wait_ready()
+    fill(database, 1, 2000)
+    assert first.stop() == 0
+    began = time.monotonic()
+    until(lambda: leads(second), "the standby leads", 5)
+    assert time.monotonic() - began < 4
+    done(database)
+    numbers, _ = vhost.numbers("comanda.projector", range(1, 2001))
+    assert len(numbers) == 2000, "a drained leader leaves nothing to be sent twice"
+
+
+def test_a_stopped_leader_is_replaced_and_does_no_harm_when_it_wakes(database, vhost, start):
+    first = start(vhost)
+    until(lambda: leads(first), "the first leads")
+    second = start(vhost).wait_ready()
+    fence = lease(database)[1]
+    first.process.send_signal(signal.SIGSTOP)
+    fill(database, 1, 500)
+    began = time.monotonic()
+    until(lambda: leads(second), "the standby leads", 15)
+    assert time.monotonic() - began > 3, "the lease was still fresh"
+    assert lease(database)[1] > fence
+    vhost.numbers("comanda.projector", range(1, 501))
+    done(database)
+    first.process.send_signal(signal.SIGCONT)
+    until(lambda: not leads(first), "the old leader knows", 15)
+    fill(database, 501, 600)
+    vhost.numbers("comanda.projector", range(501, 601))
+    done(database)
+    assert leads(second)
+    first.wait_ready()
+
+
+def test_postgres_sessions_that_are_ended_only_delay(database, vhost, start):
+    relay = start(vhost).wait_ready()
+    for round_number in range(3):
+        fill(database, round_number * 500 + 1, round_number * 500 + 500)
+        database.rows("select pg_terminate_backend(pid) from pg_stat_activity"
+                      " where datname = current_database() and pid <> pg_backend_pid()")
+    vhost.numbers("comanda.projector", range(1, 1501))
+    done(database)
+    until(lambda: leads(relay) and relay.is_ready(), "it leads again")
+
+
+def test_a_broker_that_is_killed_and_comes_back_gets_every_row(database, own_broker, own_vhost, start):
+    relay = start(own_vhost).wait_ready()
+    fill(database, 1, 3000)
+    time.sleep(0.3)
+    own_broker.signal(signal.SIGKILL)
+    fill(database, 3001, 6000)
+    until(lambda: not relay.is_ready(), "it says that the broker is away")
+    assert relay.get("/healthz")[0] == 200
+    own_broker.start()
+    done(database)
+    own_vhost.numbers("comanda.projector", range(1, 6001), 60)
+    relay.wait_ready()
+
+
+def test_a_memory_alarm_stops_publishing_and_nothing_else(database, own_broker, own_vhost, start):
+    relay = start(own_vhost).wait_ready()
+    holder = lease(database)
+    own_broker.control("set_vm_memory_high_watermark", "0")
+    try:
+        fill(database, 1, 20000)
+        until(lambda: relay.metric("comanda_relay_blocked") == 1, "it knows that it is blocked", 20)
+        time.sleep(13)  # longer than a lease may go without being renewed
+        assert lease(database) == holder and leads(relay)
+        assert relay.get("/healthz")[0] == 200
+        assert pending(database) > 0
+    finally:
+        own_broker.control("set_vm_memory_high_watermark", "0.4")
+    done(database)
+    assert relay.metric("comanda_relay_blocked") == 0
+    own_vhost.numbers("comanda.projector", range(1, 20001), 90)
+
+
+def test_a_frozen_broker_is_waited_for(database, own_broker, own_vhost, start):
+    relay = start(own_vhost).wait_ready()
+    own_broker.signal(signal.SIGSTOP)
+    try:
+        fill(database, 1, 20000)
+        time.sleep(12)
+        assert relay.get("/healthz")[0] == 200
+    finally:
+        own_broker.signal(signal.SIGCONT)
+    done(database)
+    own_vhost.numbers("comanda.projector", range(1, 20001), 90)
+
+
+def test_a_queue_with_other_arguments_is_reported_and_does_not_stop_it(database, vhost, start):
+    connection = vhost.connect()
+    connection.channel().queue_declare("comanda.payment.retry.1", durable=True,
+                                       arguments={"x-queue-type": "quorum", "x-message-ttl": 77})
+    connection.close()
+    relay = start(vhost).wait_ready()
+    fill(database, 1, 10)
+    vhost.numbers("comanda.projector", range(1, 11))
+    assert "comanda.payment.retry.1" in relay.checks()["rabbitmq"]["detail"]
+
+
+def test_a_schema_that_is_not_ours_is_not_read(vhost, tmp_path):
+    bare = Database()
+    try:
+        relay = Daemon(
+            "relay", tmp_path, COMANDA_POSTGRES=bare.conninfo, COMANDA_AMQP=vhost.url,
+            COMANDA_SAGAS=ROOT / "conf" / "sagas")
+        until(lambda: "version" in relay.checks()["schema"]["detail"], "it has looked")
+        status, text = relay.get("/readyz")
+        assert status == 503 and "comandactl migrate" in text
+        bare.migrate()
+        relay.wait_ready()
+        assert relay.stop() == 0
+    finally:
+        bare.drop()
+
+
+@pytest.mark.parametrize("name, value, words", [
+    ("COMANDA_AMQP", "http://x/", "COMANDA_AMQP"),
+    ("COMANDA_RELAY_BATCH", "0", "COMANDA_RELAY_BATCH"),
+    ("COMANDA_RELAY_WINDOW", "5000", "COMANDA_RELAY_WINDOW"),
+    ("COMANDA_RETRY_1", "soon", "COMANDA_RETRY_1"),
+    ("COMANDA_SAGAS", "/nowhere", "COMANDA_SAGAS"),
+])
+def test_a_wrong_setting_ends_it_with_the_setting_named(name, value, words):
+    environment = dict(os.environ, COMANDA_POSTGRES="host=127.0.0.1", COMANDA_AMQP="amqp://x/",
+                       COMANDA_SAGAS=str(ROOT / "conf" / "sagas"))
+    environment[name] = value
+    ended = subprocess.run([BUILD / "bin" / "comanda-relay"], env=environment, timeout=20,
+                           capture_output=True, check=False, text=True)
+    assert ended.returncode != 0
+    assert words in ended.stderr
