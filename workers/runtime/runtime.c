@@ -229,6 +229,7 @@ int runtime_run(struct runtime *runtime, const struct runtime_loop *loops, size_
     }
     log_line(LOG_INFO, "ended", log_int("exit_code", exit_code));
     probes_stop(runtime->probes);
+    free(runtime);
     return exit_code;
 }
 

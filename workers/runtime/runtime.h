@@ -47,7 +47,7 @@ struct runtime_loop {
 };
 
 // Runs the loops, one thread each (one alone in the caller's), until all have returned; gives the
-// exit code. A loop that returns by itself ends the process.
+// exit code. A loop that returns by itself ends the process. The runtime is gone afterwards.
 int runtime_run(struct runtime *runtime, const struct runtime_loop *loops, size_t count);
 
 // The wall clock, µs.
