@@ -62,7 +62,15 @@ class Database:
         return found
 
     def drop(self):
-        self.run_admin(f'drop database if exists "{self.name}" with (force)')
+        """Tried again: an autovacuum worker in it belongs to a role that we may not end."""
+        for attempt in range(40):
+            try:
+                self.run_admin(f'drop database if exists "{self.name}" with (force)')
+                return
+            except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.ObjectInUse):
+                if attempt == 39:
+                    raise
+                time.sleep(0.25)
 
 
 class Broker:
