@@ -214,11 +214,11 @@ static enum status find_instance(struct instance *instance, struct uuid id)
 static enum ctl_exit open_instance(struct ctl *ctl, struct instance *instance)
 {
     struct uuid id;
+    *instance = (struct instance){.ctl = ctl}; // first: it is closed whatever comes of it
     if (!uuid_parse(str_from(ctl->arguments[0]), true, &id)) {
         return ctl_fail(ctl, CTL_USAGE, "%s is no id: write a saga's or its order's UUID",
                         ctl->arguments[0]);
     }
-    *instance = (struct instance){.ctl = ctl};
     table_begin(&instance->history, ctl, history_columns,
                 sizeof(history_columns) / sizeof(history_columns[0]));
     enum ctl_exit code = ctl_sagas(ctl, &instance->definitions);

@@ -4,10 +4,10 @@
 
 #include "domain/bounded_context.h"
 #include "infrastructure/config/saga_files.h"
+#include "infrastructure/rabbitmq/topology_sagas.h"
 
 enum {
     FAULTS_BYTES_MAX = 64 * 1024,
-    EVENTS_MAX = SAGA_DEFINITIONS_MAX * 2 * SAGA_TRIGGERS_MAX,
     ANY_RETRY_MS = 1000 // a look at queues does not compare their delays
 };
 
@@ -29,34 +29,14 @@ enum ctl_exit ctl_sagas(struct ctl *ctl, const struct saga_definitions **definit
     return CTL_OK;
 }
 
-static void add_triggers(struct topology_event *events, size_t *count,
-                         const struct saga_trigger *triggers, size_t trigger_count)
-{
-    for (size_t at = 0; at < trigger_count && *count < EVENTS_MAX; at++) {
-        events[(*count)++] = (struct topology_event){triggers[at].category, triggers[at].type};
-    }
-}
-
 enum ctl_exit ctl_topology(struct ctl *ctl, const struct saga_definitions *definitions,
                            struct topology *topology)
 {
-    struct topology_event *events = arena_array(ctl->arena, EVENTS_MAX, sizeof(*events));
-    if (events == NULL) {
-        return ctl_fail(ctl, CTL_INTERNAL, "no memory");
-    }
-    size_t count = 0;
-    for (size_t at = 0; definitions != NULL && at < definitions->count; at++) {
-        const struct saga_definition *saga = &definitions->items[at];
-        add_triggers(events, &count, saga->starts_on, saga->starts_on_count);
-        add_triggers(events, &count, saga->cancelled_by, saga->cancelled_by_count);
-    }
-    const struct topology_options options = {
-        .registry = context_registry(),
-        .saga_events = events,
-        .saga_event_count = count,
-        .retry_ms = {ANY_RETRY_MS, ANY_RETRY_MS, ANY_RETRY_MS},
-    };
-    enum status status = topology_make(&options, ctl->arena, topology);
+    static const struct saga_definitions none = {.count = 0};
+    static const int32_t retry_ms[TOPOLOGY_RETRIES] = {ANY_RETRY_MS, ANY_RETRY_MS, ANY_RETRY_MS};
+    enum status status =
+        topology_make_of_sagas(context_registry(), definitions == NULL ? &none : definitions,
+                               retry_ms, ctl->arena, topology);
     return status == STATUS_OK
                ? CTL_OK
                : ctl_fail(ctl, ctl_exit_of(status), "the topology: %s", status_text(status));
