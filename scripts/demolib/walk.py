@@ -103,9 +103,9 @@ class Customer:
             self.connection.connect()
             request = (f"POST /v1/orders HTTP/1.1\r\nHost: {self.connection.host}\r\n"
                        f"Authorization: Bearer {self.token}\r\nContent-Type: application/json\r\n"
-                       "Content-Length: 2\r\nIdempotency-Key: {key}\r\n\r\n{{}}")
+                       "Content-Length: 2\r\nIdempotency-Key: {key}\r\n\r\n{}")
             self.connection.sock.sendall("".join(
-                request.replace("{key}", uuid7()).replace("{{}}", "{}")
+                request.replace("{key}", uuid7())
                 for _ in range(BURST)).encode())
             stream = self.connection.sock.makefile("rb")
             for _ in range(BURST):

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docker-compose.yml and k8s/ repeat settings and queues: each is compared with what really is."""
+import json
+import pathlib
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from nginx import BUILD, ROOT, Nginx
+
+DAEMONS = sorted(path.name for path in (ROOT / "workers").iterdir()
+                 if (path / "main.c").exists() and path.name != "comandactl")
+QUEUE_DRIVEN = sorted(set(DAEMONS) - {"relay"})
+K8S = ROOT / "k8s" / "base"
+
+
+def settings_of(daemon):
+    """The table that the daemon documents itself by: name → setting."""
+    done = subprocess.run([BUILD / "bin" / f"comanda-{daemon}", "--settings"], check=True,
+                          capture_output=True, text=True)
+    return {setting["name"]: setting for setting in json.loads(done.stdout)["settings"]}
+
+
+def objects():
+    """Every Kubernetes object that the kustomization names."""
+    kustomization = yaml.safe_load((K8S / "kustomization.yaml").read_text())
+    found = []
+    for resource in kustomization["resources"]:
+        found += list(yaml.safe_load_all((K8S / resource).read_text()))
+    return found
+
+
+def of_kind(kind):
+    return {each["metadata"]["name"]: each for each in objects() if each["kind"] == kind}
+
+
+def compose():
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def container_of(daemon):
+    pod = of_kind("Deployment")[f"comanda-{daemon}"]["spec"]["template"]["spec"]
+    return pod, pod["containers"][0]
+
+
+def seconds(text):
+    number, unit = re.fullmatch(r"(\d+)(ms|s|m)", text).groups()
+    return int(number) * {"ms": 0.001, "s": 1, "m": 60}[unit]
+
+
+def check_names(daemon, names):
+    """Names (or NAME_FILE of a secret) are in the table, and each required one is there."""
+    table = settings_of(daemon)
+    given = set()
+    for name in names:
+        plain = name.removesuffix("_FILE") if name not in table else name
+        assert plain in table, f"{daemon}: {name} is no setting of it"
+        if plain != name:
+            assert table[plain]["type"] == "secret", f"{daemon}: {plain} takes no file"
+        given.add(plain)
+    for name, setting in table.items():
+        assert setting["default"] is not None or name in given, f"{daemon}: {name} is missing"
+
+
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_compose_gives_each_daemon_the_settings_it_takes(daemon):
+    service = compose()["services"][daemon]
+    check_names(daemon, service["environment"])
+    assert service["command"] == [f"/usr/local/bin/comanda-{daemon}"]
+    for name, value in service["environment"].items():
+        if name.endswith("_FILE"):
+            assert pathlib.Path(value).name in service["secrets"]
+    for secret in service["secrets"]:
+        assert secret in compose()["secrets"]
+
+
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_a_deployment_gives_each_daemon_the_settings_it_takes(daemon):
+    _, container = container_of(daemon)
+    check_names(daemon, [variable["name"] for variable in container["env"]])
+    assert container["command"] == [f"/usr/local/bin/comanda-{daemon}"]
+    for variable in container["env"]:
+        secret = settings_of(daemon)[variable["name"]]["type"] == "secret"
+        assert ("valueFrom" in variable) == secret, variable["name"]
+
+
+def test_every_daemon_runs_in_both_and_nothing_else():
+    assert sorted(set(compose()["services"]) - {"postgres", "rabbitmq", "redis", "migrate", "edge"}) \
+        == DAEMONS
+    assert sorted(of_kind("Deployment")) == sorted(["comanda-edge",
+                                                    *(f"comanda-{name}" for name in DAEMONS)])
+
+
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_the_grace_is_longer_than_the_drain(daemon):
+    drain = seconds(settings_of(daemon)["COMANDA_DRAIN"]["default"])
+    pod, _ = container_of(daemon)
+    assert pod["terminationGracePeriodSeconds"] >= drain + 5
+    assert seconds(compose()["services"][daemon]["stop_grace_period"]) >= drain + 5
+
+
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_probes_ask_the_port_that_the_daemon_listens_on(daemon):
+    _, container = container_of(daemon)
+    environment = {variable["name"]: variable.get("value") for variable in container["env"]}
+    port = int(environment["COMANDA_PROBE"].rpartition(":")[2])
+    assert [each["containerPort"] for each in container["ports"]
+            if each["name"] == "http-probes"] == [port]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http-probes"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http-probes"}
+
+
+def queues_of_the_architecture():
+    """Queue → daemon, from ARCHITECTURE.md's table of messages."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    table = text[text.index("| exchange"):]
+    table = table[:table.index("\n\n")]
+    names = {name for row in table.splitlines() if row.startswith("| `comanda.")
+             for name in re.findall(r"`(comanda\.(?!retry|dead|unrouted|events|commands|replies)\w+)`",
+                                    row)}
+    # The saga's daemon serves ordering too: the saga's own confirm and reject.
+    return {name: {"comanda.ordering": "saga"}.get(name, name.removeprefix("comanda."))
+            for name in names}
+
+
+def test_there_is_a_scaled_object_for_each_queue_driven_worker_on_its_own_queues():
+    wanted = {}
+    for queue, daemon in queues_of_the_architecture().items():
+        wanted.setdefault(f"comanda-{daemon}", set()).add(queue)
+    found = {name: {trigger["metadata"]["queueName"] for trigger in each["spec"]["triggers"]}
+             for name, each in of_kind("ScaledObject").items()}
+    assert found == wanted
+    assert sorted(found) == [f"comanda-{name}" for name in QUEUE_DRIVEN]
+
+
+@pytest.mark.parametrize("daemon", QUEUE_DRIVEN)
+def test_a_scaled_object_is_what_keda_and_the_prefetch_ask_for(daemon):
+    scaled = of_kind("ScaledObject")[f"comanda-{daemon}"]["spec"]
+    assert scaled["scaleTargetRef"]["name"] in of_kind("Deployment")
+    assert 1 <= scaled["minReplicaCount"] <= scaled["maxReplicaCount"]
+    assert "replicas" not in of_kind("Deployment")[f"comanda-{daemon}"]["spec"]
+    prefetch = int(settings_of(daemon)["COMANDA_PREFETCH"]["default"])
+    for trigger in scaled["triggers"]:
+        assert trigger["type"] == "rabbitmq"
+        # http counts unacknowledged messages, so that a pod at work is not taken away.
+        assert trigger["metadata"]["protocol"] == "http"
+        assert trigger["metadata"]["mode"] == "QueueLength"
+        assert int(trigger["metadata"]["value"]) >= prefetch
+        assert trigger["authenticationRef"]["name"] in of_kind("TriggerAuthentication")
+
+
+def test_the_relay_has_a_standby_and_no_autoscaler():
+    assert of_kind("Deployment")["comanda-relay"]["spec"]["replicas"] == 2
+    assert "comanda-relay" not in of_kind("ScaledObject")
+
+
+def test_every_file_of_the_base_is_named_and_every_name_is_a_file():
+    named = yaml.safe_load((K8S / "kustomization.yaml").read_text())["resources"]
+    assert sorted(named) == sorted(path.name for path in K8S.glob("*.yaml")
+                                   if path.name != "kustomization.yaml")
+
+
+def test_compose_keeps_to_the_first_versions_words():
+    assert set(compose()) <= {"version", "services", "networks", "volumes", "secrets"}
+
+
+def test_compose_and_the_private_postgres_agree_on_the_logs_settings():
+    command = compose()["services"]["postgres"]["command"]
+    given = dict(word.split("=") for word in command if "=" in word)
+    script = (ROOT / "scripts" / "servers.d" / "postgres.sh").read_text()
+    for name, value in given.items():
+        assert f"{name} = {value}" in script, name
+
+
+def test_the_containers_nginx_conf_is_one_that_nginx_takes():
+    """The same file with the container's paths replaced by ours."""
+    text = (ROOT / "conf" / "nginx" / "nginx.conf").read_text()
+    nginx = Nginx(files={"jwt.key": "k" * 64, "comanda_servers.conf":
+                         'comanda_postgres main "hostaddr=127.0.0.1 dbname=x";\n'
+                         "comanda_redis hot 127.0.0.1:6379;\n"})
+    try:
+        for name in ("comanda_http.conf", "comanda_shop.conf", "comanda_limits.conf"):
+            (nginx.folder / name).write_text((ROOT / "conf" / "nginx" / name).read_text())
+        text = text.replace("/usr/local/lib/comanda", str(nginx.folder))
+        text = text.replace("/etc/comanda", str(nginx.folder))
+        (nginx.folder / "nginx.conf").write_text(text.replace("8080", str(nginx.port)))
+        code, said = nginx.test()
+        assert code == 0, said
+    finally:
+        nginx.remove()
