@@ -215,7 +215,7 @@ def test_given_two_projectors_one_killed_again_and_again_then_every_document_is_
                     COMANDA_AMQP=side.broker.url, COMANDA_REDIS=side.cache.address)
     orders = []
     for _round in range(3):
-        for _each in range(40):
+        for _each in range(15):
             order = side.place()
             side.cancel(order)
             orders.append(order)
