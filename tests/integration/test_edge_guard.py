@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens, rate limits, shedding and problems in front of an ordinary proxy_pass, and what
+nginx -t says of a wrong setting."""
+import concurrent.futures
+import http.server
+import socket
+import threading
+import time
+
+import jwt
+import pytest
+import requests
+
+from nginx import Nginx
+
+KEY = "0123456789abcdef0123456789abcdef"
+HTTP = """
+    comanda_problems on;
+    comanda_correlation on;
+    comanda_limit_zone callers keys=1000;
+    comanda_shed_zone reports;
+"""
+
+
+class Upstream(http.server.ThreadingHTTPServer):
+    """One place: requests are served one after another, each for `seconds`."""
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.seconds = 0.0
+        self.place = threading.Lock()
+        self.seen = []
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        length = int(self.headers.get("Content-Length", 0))
+        self.rfile.read(length)
+        self.server.seen.append(dict(self.headers))
+        with self.server.place:
+            time.sleep(self.server.seconds)
+        self.send_response(200)
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        self.wfile.write(b"ok\n")
+
+    do_POST = do_GET
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def upstream():
+    server = Upstream()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def token(subject="ana", scope="reports:read", key=KEY, **claims):
+    return jwt.encode({"sub": subject, "exp": int(time.time()) + 600, "scope": scope, **claims},
+                      key, algorithm="HS256")
+
+
+def get(nginx, path="/", bearer=None, **options):
+    headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+    headers.update(options.pop("headers", {}))
+    return requests.get(nginx.url + path, headers=headers, timeout=30, **options)
+
+
+def guarded(start_nginx, upstream, directives, **options):
+    return start_nginx(f"location / {{ {directives} proxy_pass {upstream.url}; }}", http=HTTP,
+                       files={"key": KEY + "\n"}, **options)
+
+
+# ---- Tokens --------------------------------------------------------------------------------------
+
+def test_a_token_guards_any_upstream(start_nginx, upstream):
+    nginx = guarded(start_nginx, upstream, "comanda_jwt key_file={folder}/key;"
+                                           "comanda_require_scope reports:read;")
+    assert get(nginx).status_code == 401
+    assert get(nginx, bearer=token(key="x" * 32)).status_code == 401
+    assert get(nginx, bearer=token(scope="reports:write")).status_code == 403
+    upstream.seen.clear()
+    for _ in range(3):  # verified, then from memory
+        assert get(nginx, bearer=token()).text == "ok\n"
+    assert len(upstream.seen) == 3
+
+
+def test_issuer_and_audience_are_checked_when_configured(start_nginx, upstream):
+    nginx = guarded(start_nginx, upstream,
+                    "comanda_jwt key_file={folder}/key issuer=https://id.example audience=shop;")
+    assert get(nginx, bearer=token()).status_code == 401
+    assert get(nginx, bearer=token(iss="https://id.example", aud="other")).status_code == 401
+    assert get(nginx, bearer=token(iss="https://id.example", aud=["x", "shop"])).status_code == 200
+
+
+def test_a_remembered_token_ends_with_its_expiry(start_nginx, upstream):
+    nginx = guarded(start_nginx, upstream, "comanda_jwt key_file={folder}/key;")
+    bearer = token(exp=int(time.time()) + 2)
+    assert get(nginx, bearer=bearer).status_code == 200
+    time.sleep(3.1)
+    assert get(nginx, bearer=bearer).status_code == 401
+
+
+def test_a_changed_key_counts_after_a_reload(start_nginx, upstream):
+    nginx = guarded(start_nginx, upstream, "comanda_jwt key_file={folder}/key;")
+    assert get(nginx, bearer=token()).status_code == 200
+    (nginx.folder / "key").write_text("f" * 32)
+    nginx.reload()
+    deadline = time.monotonic() + 10
+    while get(nginx, bearer=token(key="f" * 32)).status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert get(nginx, bearer=token()).status_code == 401
+
+
+# ---- Rates ---------------------------------------------------------------------------------------
+
+LIMIT = "comanda_limit zone=callers key=$arg_who rate=2r/s burst=3;"
+
+
+def test_a_burst_passes_and_what_follows_is_429(start_nginx, upstream):
+    nginx = guarded(start_nginx, upstream, LIMIT)
+    answers = [get(nginx, "/?who=ana") for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+    assert answers[0].headers["RateLimit"].startswith('"callers";r=2;t=')
+    assert answers[0].headers["RateLimit-Policy"] == '"callers";q=3;w=2'
+    refused = answers[3]
+    assert refused.json()["type"] == "urn:comanda:problem:rate-limited"
+    assert refused.headers["RateLimit"].startswith('"callers";r=0;t=')
+    assert get(nginx, "/?who=bruno").status_code == 200
+    assert get(nginx, "/").status_code == 200  # an empty key is not limited
+    time.sleep(int(refused.headers["Retry-After"]))
+    assert get(nginx, "/?who=ana").status_code == 200
+
+
+def test_the_rate_is_kept_over_time_and_across_workers(start_nginx, upstream):
+    nginx = guarded(start_nginx, upstream,
+                    "comanda_limit zone=callers key=$arg_who rate=20r/s burst=1;", workers=2)
+    began, passed = time.monotonic(), 0
+    while time.monotonic() - began < 3:
+        passed += get(nginx, "/?who=ana").status_code == 200
+    assert passed <= 20 * (time.monotonic() - began) + 1
+    assert passed >= 20  # a loaded machine may not come round in time for each
+
+
+def test_a_reload_keeps_who_has_used_what(start_nginx, upstream):
+    nginx = guarded(start_nginx, upstream,
+                    "comanda_limit zone=callers key=$arg_who rate=1r/m burst=2;")
+    assert [get(nginx, "/?who=ana").status_code for _ in range(3)] == [200, 200, 429]
+    old = set(nginx.workers())
+    nginx.reload()
+    deadline = time.monotonic() + 10
+    while old & set(nginx.workers()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert get(nginx, "/?who=ana").status_code == 429
+
+
+def test_what_one_limit_refuses_is_not_charged_by_another(start_nginx, upstream):
+    nginx = guarded(start_nginx, upstream,
+                    "comanda_limit zone=callers key=all-$arg_all rate=1r/m burst=4;"
+                    "comanda_limit zone=callers key=one-$arg_who rate=1r/m burst=1;")
+    assert [get(nginx, "/?all=x&who=ana").status_code for _ in range(6)] == [200] + [429] * 5
+    assert [get(nginx, f"/?all=x&who={n}").status_code for n in range(4)] == [200, 200, 200, 429]
+
+
+def test_an_internal_redirect_is_charged_once(start_nginx, upstream):
+    nginx = start_nginx(f"""
+        comanda_limit zone=callers key=$arg_who rate=1r/m burst=2;
+        location / {{ try_files /none @behind; }}
+        location @behind {{ proxy_pass {upstream.url}; }}""", http=HTTP)
+    assert [get(nginx, "/?who=ana").status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_a_principal_is_limited_after_his_token_and_a_refused_one_is_not(start_nginx, upstream):
+    nginx = guarded(start_nginx, upstream,
+                    "comanda_jwt key_file={folder}/key; comanda_limit zone=callers "
+                    "key=$comanda_subject rate=1r/m burst=2 phase=access;")
+    for _ in range(5):
+        assert get(nginx, bearer=token(key="x" * 32)).status_code == 401
+    assert [get(nginx, bearer=token()).status_code for _ in range(3)] == [200, 200, 429]
+    assert get(nginx, bearer=token("bruno")).status_code == 200
+
+
+# ---- Shedding ------------------------------------------------------------------------------------
+
+def at_once(nginx, path, count):
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return [answer.result() for answer in
+                [pool.submit(get, nginx, path) for _ in range(count)]]
+
+
+def test_what_would_come_too_late_is_refused_at_once(start_nginx, upstream):
+    upstream.seconds = 0.1
+    nginx = start_nginx(f"""
+        location /normal {{ comanda_shed zone=reports budget=1s; proxy_pass {upstream.url}; }}
+        location /high {{ comanda_shed zone=reports budget=1s priority=high;
+                          proxy_pass {upstream.url}; }}""", http=HTTP)
+    assert get(nginx, "/normal").status_code == 200  # teaches it the server's time
+    began = time.monotonic()
+    answers = at_once(nginx, "/normal", 40)
+    codes = [answer.status_code for answer in answers]
+    assert codes.count(200) >= 3 and codes.count(503) >= 15
+    assert time.monotonic() - began < 3
+    refused = next(answer for answer in answers if answer.status_code == 503)
+    assert refused.json()["type"] == "urn:comanda:problem:overloaded"
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert get(nginx, "/normal").status_code == 200  # idle again: nothing is refused
+
+
+def test_the_important_go_on_when_the_others_are_shed(start_nginx, upstream):
+    upstream.seconds = 0.15
+    nginx = start_nginx(f"""
+        location /normal {{ comanda_shed zone=reports budget=1s; proxy_pass {upstream.url}; }}
+        location /high {{ comanda_shed zone=reports budget=1s priority=high;
+                          proxy_pass {upstream.url}; }}""", http=HTTP)
+    get(nginx, "/normal")
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        busy = [pool.submit(get, nginx, "/normal") for _ in range(12)]
+        time.sleep(0.05)
+        high = get(nginx, "/high")
+        codes = [answer.result().status_code for answer in busy]
+    assert 503 in codes and high.status_code == 200
+
+
+def test_a_server_that_hangs_is_not_waited_for_by_everybody(start_nginx, upstream):
+    nginx = guarded(start_nginx, upstream, "comanda_shed zone=reports budget=500ms;")
+    assert get(nginx).status_code == 200
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, upstream.place:
+        waiting = pool.submit(get, nginx)
+        time.sleep(1)
+        began = time.monotonic()
+        assert get(nginx).status_code == 503
+        assert time.monotonic() - began < 0.5
+        upstream.place.release()
+        try:
+            assert waiting.result().status_code == 200
+        finally:
+            upstream.place.acquire()
+
+
+# ---- Problems, bodies, correlation ---------------------------------------------------------------
+
+def test_an_upstreams_own_errors_are_left_alone(start_nginx, upstream):
+    nginx = guarded(start_nginx, upstream, "")
+    upstream.shutdown()
+    upstream.server_close()
+    answer = get(nginx)
+    assert answer.status_code == 502
+    assert answer.json()["type"] == "urn:comanda:problem:bad-gateway"
+
+
+def test_correlation_and_trace_reach_the_upstream(start_nginx, upstream):
+    nginx = guarded(start_nginx, upstream,
+                    "proxy_set_header traceparent $comanda_traceparent;"
+                    "proxy_set_header Comanda-Correlation-Id $comanda_correlation_id;")
+    answer = get(nginx, headers={"Comanda-Correlation-Id": "abc"})
+    seen = {name.lower(): value for name, value in upstream.seen[-1].items()}
+    assert seen["comanda-correlation-id"] == "abc" == answer.headers["Comanda-Correlation-Id"]
+    assert seen["traceparent"] == answer.headers["traceparent"]
+
+
+def test_a_refusal_reads_the_body_away(start_nginx, upstream):
+    nginx = guarded(start_nginx, upstream, "comanda_jwt key_file={folder}/key;")
+    hidden = b"GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", nginx.port), timeout=10) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(hidden)
+                           + hidden)
+        connection.settimeout(1)
+        received = b""
+        try:
+            while chunk := connection.recv(4096):
+                received += chunk
+        except socket.timeout:
+            pass
+    assert received.count(b"HTTP/1.1 ") == 1 and b" 401 " in received
+
+
+# ---- What nginx -t says --------------------------------------------------------------------------
+
+@pytest.mark.parametrize("server,http,said", [
+    ("comanda_jwt key_file={folder}/none;", "", "cannot open key_file"),
+    ("comanda_jwt key_file={folder}/short;", "", "holds 5 bytes, HS256 takes 32"),
+    ("comanda_jwt issuer=x;", "", "needs key_file"),
+    ("comanda_jwt key_file={folder}/key leeway=1h;", "", "leeway=0s to 300s"),
+    ("comanda_jwt key_file={folder}/key colour=red;", "", '"colour=red" is not'),
+    ("comanda_jwt key_file={folder}/key; comanda_jwt off;", "", "stands twice"),
+    ("comanda_require_scope a;", "", "needs a comanda_jwt"),
+    ("comanda_limit zone=none key=$arg_a rate=1r/s;", "", '"zone=none" is not'),
+    ("comanda_limit zone=z key=$arg_a rate=0r/s;", "comanda_limit_zone z keys=100;",
+     '"rate=0r/s" is not'),
+    ("comanda_limit zone=z key=$arg_a rate=1r/s burst=0;", "comanda_limit_zone z keys=100;",
+     '"burst=0" is not'),
+    ("comanda_limit zone=z rate=1r/s;", "comanda_limit_zone z keys=100;", "needs zone=NAME key="),
+    ("", "comanda_limit_zone z keys=1;", '"keys=1" is not'),
+    ("", "comanda_limit_zone z keys=64; comanda_limit_zone z keys=64;", "a second time"),
+    ("comanda_shed zone=none budget=1s;", "", '"zone=none" is not'),
+    ("comanda_shed zone=s;", "comanda_shed_zone s;", "needs budget=TIME"),
+    ("comanda_shed budget=1s;", "", "needs by=postgres or zone=NAME"),
+    ("comanda_shed by=postgres;", "", "needs a comanda_postgres"),
+    ("comanda_shed zone=s budget=0s;", "comanda_shed_zone s;", '"budget=0s" is not'),
+    ("comanda_problems maybe;", "", 'invalid value "maybe"')])
+def test_a_wrong_setting_is_named_with_its_line(server, http, said):
+    nginx = Nginx(server, http=http, files={"key": KEY, "short": "short"})
+    try:
+        code, message = nginx.test()
+        assert code != 0 and said in message, message
+        assert "nginx.conf:" in message
+    finally:
+        nginx.remove()
