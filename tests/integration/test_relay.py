@@ -379,6 +379,7 @@ def test_a_broker_that_is_killed_and_comes_back_gets_every_row(database, own_bro
 
 def test_a_memory_alarm_stops_publishing_and_nothing_else(database, own_broker, own_vhost, start):
     relay = start(own_vhost).wait_ready()
+    until(lambda: leads(relay), "it leads")
     holder = lease(database)
     own_broker.control("set_vm_memory_high_watermark", "0")
     try:
