@@ -8,21 +8,15 @@
 #include "application/command/batch_policy.h"
 #include "application/limit/wait_estimate.h"
 #include "domain/bounded_context.h"
+#include "ngx_http_comanda_marks.h"
 #include "ngx_http_comanda_postgres_connection.h"
 
 enum {
     BATCH_ITEMS_MAX = 512,
     BATCH_ARENA_BLOCK = 256 * 1024,
     BATCH_ARENA_MAX = 256 * 1024 * 1024,
-    MARK_BUCKETS = 1024,
     SPARE_BATCHES_MAX = 4,
     COMMAND_MARKS_MAX = COMMAND_STREAMS_MAX + 1, // its streams and its key
-};
-
-// An id that is in flight: a key or a stream. It may stand in one item at a time.
-struct mark {
-    ngx_queue_t link;
-    struct uuid id;
 };
 
 struct batch {
@@ -33,7 +27,7 @@ struct batch {
     struct arena call_arena; // of parameters and verdicts
     struct ngx_http_comanda_append *members[BATCH_ITEMS_MAX];
     size_t count;
-    struct mark *marks;
+    struct ngx_http_comanda_mark *marks;
     size_t mark_count;
     struct append_item *items; // copies, as comanda.append's encoder wants them side by side
     int64_t sent_us;
@@ -49,7 +43,7 @@ struct ngx_http_comanda_batches {
     ngx_queue_t halves; // of batches that failed as a whole; they go first
     ngx_queue_t spares;
     size_t spare_count;
-    ngx_queue_t marks[MARK_BUCKETS];
+    struct ngx_http_comanda_marks marks;
     struct batch *in_flight[CONNECTIONS_MAX];
     size_t in_flight_count;
     struct wait_estimate estimate;
@@ -64,38 +58,16 @@ static int64_t monotonic_us(void)
 
 // --- which ids are in flight ---
 
-static ngx_queue_t *bucket_of(struct ngx_http_comanda_batches *batches, struct uuid id)
-{
-    uint32_t tail; // the end of an id is random in every kind of id
-    ngx_memcpy(&tail, id.bytes + 12, sizeof(tail));
-    return &batches->marks[tail % MARK_BUCKETS];
-}
-
-static bool is_marked(struct ngx_http_comanda_batches *batches, struct uuid id)
-{
-    ngx_queue_t *bucket = bucket_of(batches, id);
-    for (ngx_queue_t *at = ngx_queue_head(bucket); at != ngx_queue_sentinel(bucket);
-         at = ngx_queue_next(at)) {
-        const struct mark *mark = ngx_queue_data(at, struct mark, link);
-        if (uuid_eq(mark->id, id)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void add_mark(struct batch *batch, struct uuid id)
 {
-    struct mark *mark = &batch->marks[batch->mark_count++];
-    mark->id = id;
-    ngx_queue_t *bucket = bucket_of(batch->batches, id);
-    ngx_queue_insert_head(bucket, &mark->link);
+    struct ngx_http_comanda_mark *mark = &batch->marks[batch->mark_count++];
+    ngx_http_comanda_marks_add(&batch->batches->marks, mark, id);
 }
 
 static void drop_marks(struct batch *batch)
 {
     for (size_t i = 0; i < batch->mark_count; i++) {
-        ngx_queue_remove(&batch->marks[i].link);
+        ngx_http_comanda_marks_drop(&batch->marks[i]);
     }
     batch->mark_count = 0;
 }
@@ -106,12 +78,12 @@ static bool is_blocked(struct ngx_http_comanda_batches *batches,
                        struct ngx_http_comanda_append *append)
 {
     const struct append_item *item = append->item;
-    append->twin = item->key != NULL && is_marked(batches, item->key->id);
+    append->twin = item->key != NULL && ngx_http_comanda_marks_has(&batches->marks, item->key->id);
     if (append->twin) {
         return true;
     }
     for (size_t i = 0; i < item->stream_count; i++) {
-        if (is_marked(batches, item->streams[i].id)) {
+        if (ngx_http_comanda_marks_has(&batches->marks, item->streams[i].id)) {
             return true;
         }
     }
@@ -141,6 +113,13 @@ static struct batch *new_batch(struct ngx_http_comanda_batches *batches)
     return batch;
 }
 
+static void free_batch(struct batch *batch)
+{
+    arena_free(&batch->arena);
+    arena_free(&batch->call_arena);
+    ngx_free(batch);
+}
+
 static void release_batch(struct batch *batch)
 {
     struct ngx_http_comanda_batches *batches = batch->batches;
@@ -152,9 +131,7 @@ static void release_batch(struct batch *batch)
         batches->spare_count++;
         return;
     }
-    arena_free(&batch->arena);
-    arena_free(&batch->call_arena);
-    ngx_free(batch);
+    free_batch(batch);
 }
 
 static size_t marks_of(const struct append_item *item)
@@ -483,9 +460,16 @@ struct ngx_http_comanda_batches *ngx_http_comanda_batches_new(
     ngx_queue_init(&batches->normal);
     ngx_queue_init(&batches->halves);
     ngx_queue_init(&batches->spares);
-    for (size_t i = 0; i < MARK_BUCKETS; i++) {
-        ngx_queue_init(&batches->marks[i]);
-    }
+    ngx_http_comanda_marks_init(&batches->marks);
     ngx_http_comanda_postgres_add_source(postgres, &batches->source);
     return batches;
+}
+
+void ngx_http_comanda_batches_free(struct ngx_http_comanda_batches *batches)
+{
+    while (!ngx_queue_empty(&batches->spares)) {
+        ngx_queue_t *head = ngx_queue_head(&batches->spares);
+        ngx_queue_remove(head);
+        free_batch(ngx_queue_data(head, struct batch, link));
+    }
 }

@@ -29,6 +29,9 @@ void ngx_http_comanda_batches_declare(ngx_conf_t *cf, struct ngx_http_comanda_po
 struct ngx_http_comanda_batches *ngx_http_comanda_batches_new(
     ngx_cycle_t *cycle, struct ngx_http_comanda_postgres *postgres);
 
+// At the worker's end, when no call is on its way any more.
+void ngx_http_comanda_batches_free(struct ngx_http_comanda_batches *batches);
+
 // STATUS_OK: done will be called. STATUS_FULL, STATUS_UNAVAILABLE: it will not, nothing is begun.
 enum status ngx_http_comanda_append_start(struct ngx_http_comanda_postgres *postgres,
                                           struct ngx_http_comanda_append *append) MUST_CHECK;

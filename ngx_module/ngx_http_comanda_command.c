@@ -334,9 +334,15 @@ static ngx_command_t directives[] = {
     ngx_null_command,
 };
 
+static void exit_process(ngx_cycle_t *cycle)
+{
+    (void)cycle;
+    ngx_http_comanda_command_jobs_free();
+}
+
 static ngx_http_module_t module_context = {.create_loc_conf = create_loc_conf};
 
 ngx_module_t ngx_http_comanda_command_module = {
-    NGX_MODULE_V1,           .ctx = &module_context, .commands = directives,
-    .type = NGX_HTTP_MODULE, NGX_MODULE_V1_PADDING,
+    NGX_MODULE_V1,           .ctx = &module_context,       .commands = directives,
+    .type = NGX_HTTP_MODULE, .exit_process = exit_process, NGX_MODULE_V1_PADDING,
 };

@@ -63,6 +63,9 @@ struct ngx_http_comanda_command_job {
 struct ngx_http_comanda_command_job *ngx_http_comanda_command_job_new(
     ngx_http_request_t *r, const struct ngx_http_comanda_command_conf *conf);
 
+// At the worker's end: the memory of jobs that are done.
+void ngx_http_comanda_command_jobs_free(void);
+
 // Everything in job->request is filled: from here to the answer.
 void ngx_http_comanda_command_run(struct ngx_http_comanda_command_job *job);
 

@@ -51,6 +51,18 @@ static void release(struct ngx_http_comanda_command_job *job)
     spare_count++;
 }
 
+void ngx_http_comanda_command_jobs_free(void)
+{
+    for (; spare_count > 0; spare_count--) {
+        ngx_queue_t *head = ngx_queue_head(&spares);
+        ngx_queue_remove(head);
+        struct ngx_http_comanda_command_job *job =
+            ngx_queue_data(head, struct ngx_http_comanda_command_job, link);
+        arena_free(&job->arena);
+        ngx_free(job);
+    }
+}
+
 static struct ngx_http_comanda_postgres *postgres_of(struct ngx_http_comanda_command_job *job)
 {
     return job->conf->main->postgres;

@@ -369,3 +369,17 @@ struct ngx_http_comanda_lookups *ngx_http_comanda_lookups_new(
     arena_init(&lookups->arena, FETCH_ARENA_BLOCK, FETCH_ARENA_MAX);
     return lookups;
 }
+
+void ngx_http_comanda_lookups_free(struct ngx_http_comanda_lookups *lookups)
+{
+    for (size_t i = 0; i < BUCKETS; i++) {
+        while (!ngx_queue_empty(&lookups->buckets[i])) {
+            ngx_queue_t *head = ngx_queue_head(&lookups->buckets[i]);
+            struct entry *entry = ngx_queue_data(head, struct entry, bucket);
+            ngx_queue_remove(head);
+            free(entry->document);
+            free(entry);
+        }
+    }
+    arena_free(&lookups->arena);
+}

@@ -24,6 +24,9 @@ struct ngx_http_comanda_lookup {
 struct ngx_http_comanda_lookups *ngx_http_comanda_lookups_new(
     ngx_cycle_t *cycle, struct ngx_http_comanda_postgres *postgres, struct str tenant);
 
+// At the worker's end.
+void ngx_http_comanda_lookups_free(struct ngx_http_comanda_lookups *lookups);
+
 // True: all are in the cache, rows is filled and valid until the loop turns.
 bool ngx_http_comanda_lookup_now(struct ngx_http_comanda_postgres *postgres,
                                  const struct lookup_keys *keys, struct lookup_rows *rows);

@@ -298,6 +298,9 @@ static void exit_process(ngx_cycle_t *cycle)
     for (ngx_uint_t i = 0; i < postgres->connection_count; i++) {
         ngx_http_comanda_connection_shut(&postgres->connections[i]);
     }
+    ngx_http_comanda_batches_free(postgres->batches);
+    ngx_http_comanda_reads_free(postgres->reads);
+    ngx_http_comanda_lookups_free(postgres->lookups);
 }
 
 static ngx_http_module_t module_context;

@@ -2,16 +2,17 @@
 // Random bytes of the kernel, a page at a time.
 #include "ngx_http_comanda_random.h"
 
+#include <ngx_config.h>
+#include <ngx_core.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 enum { POOL_BYTES = 4096 };
 
 static unsigned char pool[POOL_BYTES];
 static size_t used = POOL_BYTES;
-static pid_t owner; // a pool filled before a fork would give both processes the same ids
+static ngx_pid_t owner; // a pool filled before a fork would give both processes the same ids
 
 static void fill_pool(void)
 {
@@ -24,12 +25,12 @@ static void fill_pool(void)
         filled += (size_t)got;
     }
     used = 0;
-    owner = getpid();
+    owner = ngx_pid;
 }
 
 void ngx_http_comanda_random(unsigned char *bytes, size_t len)
 {
-    if (len > sizeof(pool) - used || owner != getpid()) {
+    if (len > sizeof(pool) - used || owner != ngx_pid) {
         fill_pool();
     }
     memcpy(bytes, pool + used, len);

@@ -64,6 +64,12 @@ static struct read_group *new_group(struct ngx_http_comanda_reads *reads, enum r
     return group;
 }
 
+static void free_group(struct read_group *group)
+{
+    arena_free(&group->arena);
+    ngx_free(group);
+}
+
 static void release_group(struct read_group *group)
 {
     struct ngx_http_comanda_reads *reads = group->reads;
@@ -73,8 +79,7 @@ static void release_group(struct read_group *group)
         reads->spare_count++;
         return;
     }
-    arena_free(&group->arena);
-    ngx_free(group);
+    free_group(group);
 }
 
 static void take_out(struct ngx_http_comanda_reads *reads, struct ngx_http_comanda_read *read)
@@ -399,4 +404,13 @@ struct ngx_http_comanda_reads *ngx_http_comanda_reads_new(ngx_cycle_t *cycle,
     }
     ngx_http_comanda_postgres_add_source(pg, &reads->source);
     return reads;
+}
+
+void ngx_http_comanda_reads_free(struct ngx_http_comanda_reads *reads)
+{
+    while (!ngx_queue_empty(&reads->spares)) {
+        ngx_queue_t *head = ngx_queue_head(&reads->spares);
+        ngx_queue_remove(head);
+        free_group(ngx_queue_data(head, struct read_group, link));
+    }
 }

@@ -43,6 +43,9 @@ struct ngx_http_comanda_read_answer {
 struct ngx_http_comanda_reads *ngx_http_comanda_reads_new(ngx_cycle_t *cycle,
                                                           struct ngx_http_comanda_postgres *pg);
 
+// At the worker's end, when no call is on its way any more.
+void ngx_http_comanda_reads_free(struct ngx_http_comanda_reads *reads);
+
 // STATUS_OK: done will be called, later. Else it will not.
 enum status ngx_http_comanda_read_start(struct ngx_http_comanda_postgres *postgres,
                                         struct ngx_http_comanda_read *read) MUST_CHECK;

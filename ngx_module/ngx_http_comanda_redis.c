@@ -140,10 +140,14 @@ static ngx_int_t init_process(ngx_cycle_t *cycle)
 static void exit_process(ngx_cycle_t *cycle)
 {
     struct ngx_http_comanda_redis *redis = redis_of(cycle);
-    if (redis != NULL && redis->context != NULL) {
-        redis->shut = true;
+    if (redis == NULL) {
+        return;
+    }
+    redis->shut = true;
+    if (redis->context != NULL) {
         ngx_http_comanda_redis_close(redis, "shutting down");
     }
+    arena_free(&redis->arena);
 }
 
 static ngx_http_module_t module_context;

@@ -169,6 +169,7 @@ def test_given_no_redis_then_everything_is_served_without_it(edge, servers, how)
         if how == signal.SIGSTOP:
             servers.signal("redis", signal.SIGCONT)
         else:
+            servers.call("stop", "--only", "redis")
             servers.call("start", "--only", "redis")
     edge.wait_ready()
     order = edge.place().json["id"]
