@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The id and the trace context that every answer and every event of a request carry.
 #include "ngx_http_comanda.h"
+#include "ngx_http_comanda_random.h"
 
 enum { CORRELATION_LEN_MAX = 64, CORRELATION_RANDOM_BYTES = 16 };
 
@@ -23,9 +24,7 @@ static struct str random_id(ngx_http_request_t *r)
         return (struct str){"", 0};
     }
     u_char bytes[CORRELATION_RANDOM_BYTES];
-    for (size_t i = 0; i < sizeof(bytes); i++) {
-        bytes[i] = (u_char)(ngx_random() >> 7);
-    }
+    ngx_http_comanda_random(bytes, sizeof(bytes));
     (void)ngx_hex_dump(text, bytes, sizeof(bytes));
     return (struct str){(const char *)text, 2 * CORRELATION_RANDOM_BYTES};
 }
