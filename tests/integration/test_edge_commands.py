@@ -89,8 +89,10 @@ def test_given_64_connections_then_their_commands_share_batches(own, tmp_path):
 
     before = len(edge.shop.orders())
     assert edge.batch_mean(work) > 8
-    accepted = edge.metric('comanda_commands_total{command="ordering.place_order",outcome="accepted"')
-    assert len(edge.shop.orders()) - before == accepted
+    counted = 'comanda_commands_total{command="ordering.place_order",outcome="'
+    accepted = edge.metric(counted + 'accepted"')
+    left = edge.metric(counted + 'aborted"')  # wrk leaves in the middle; these may be written
+    assert accepted <= len(edge.shop.orders()) - before <= accepted + left
 
 
 def test_given_twins_then_one_order_is_placed_and_all_get_its_answer(edge):
