@@ -124,7 +124,11 @@ http {{
 }}
 """)
         if start:
-            self.start()
+            try:
+                self.start()
+            except BaseException:
+                self.remove()  # nobody else knows of it yet
+                raise
 
     def nginx(self, *arguments):
         return subprocess.run(["nginx", "-p", self.folder, "-c", self.conf,
