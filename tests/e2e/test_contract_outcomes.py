@@ -32,7 +32,7 @@ def test_confirmed_means_captured_once_reserved_and_scheduled(ana, log):
     order = ana.wait(ana.placed(an_order("SKU-11", 3))["id"])
     assert order["status"] == "confirmed"
     assert events_of(log, order["id"]) == ["OrderPlaced", "OrderConfirmed"]
-    done = [operation for operation, outcome in journal_of(log, order["id"], "payment")
+    done = [operation for operation, outcome in journal_of(log, order["id"], "payment_provider")
             if outcome == "done"]
     assert done == ["authorize", "capture"]
 
@@ -40,7 +40,7 @@ def test_confirmed_means_captured_once_reserved_and_scheduled(ana, log):
 def test_short_stock_rejects_and_voids_the_payment(ana, log):
     order = rejected(ana, sku="SKU-SHORT", quantity=1)
     assert order["rejection"]["code"] == "stock_short"
-    done = [operation for operation, outcome in journal_of(log, order["id"], "payment")
+    done = [operation for operation, outcome in journal_of(log, order["id"], "payment_provider")
             if outcome == "done"]
     assert done[0] == "authorize" and "capture" not in done and len(done) == 2
 
@@ -58,7 +58,7 @@ def test_a_declined_card_rejects(ana):
 def test_a_capture_that_fails_rejects_and_undoes_everything(ana, log):
     order = rejected(ana, token="tok_capture_fails")
     assert order["rejection"]["code"] == "payment_declined"
-    done = [operation for operation, outcome in journal_of(log, order["id"], "payment")
+    done = [operation for operation, outcome in journal_of(log, order["id"], "payment_provider")
             if outcome == "done"]
     assert "capture" not in done
 
@@ -69,14 +69,19 @@ def test_a_carrier_that_refuses_rejects(ana):
     assert order["rejection"]["code"] == "shipment_refused"
 
 
-def test_a_silent_provider_ends_by_the_steps_timeout(ana):
-    assert rejected(ana, 90, token="tok_silent")["rejection"]["code"] == "timed_out"
+def timed_out(demo, customer, token):
+    order = customer.wait(demo.slow[token], 90)
+    assert order["status"] == "rejected" and order["rejection"]["code"] == "timed_out", order
+    return order
 
 
-def test_a_late_answer_changes_nothing_any_more(ana, log):
-    order = rejected(ana, 90, token="tok_late")
-    assert order["rejection"]["code"] == "timed_out"
-    done = [operation for operation, outcome in journal_of(log, order["id"], "payment")
+def test_a_silent_provider_ends_by_the_steps_timeout(demo, ana):
+    timed_out(demo, ana, "tok_silent")
+
+
+def test_a_late_answer_changes_nothing_any_more(demo, ana, log):
+    order = timed_out(demo, ana, "tok_late")
+    done = [operation for operation, outcome in journal_of(log, order["id"], "payment_provider")
             if outcome == "done"]
     assert done[0] == "authorize" and "capture" not in done
 
