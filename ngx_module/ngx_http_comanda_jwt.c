@@ -386,6 +386,13 @@ static ngx_int_t add_variables(ngx_conf_t *cf)
     return NGX_OK;
 }
 
+static void exit_process(ngx_cycle_t *cycle)
+{
+    (void)cycle;
+    token_cache_clear();
+    arena_free(&token_arena);
+}
+
 static ngx_command_t directives[] = {
     {.name = ngx_string("comanda_jwt"),
      .type = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_1MORE,

@@ -63,3 +63,11 @@ void token_cache_put(const struct jwt_verifier *verifier, struct str token,
     entry->claims.scopes = keep(&at, claims->scopes);
     entry->claims.expires_at_s = claims->expires_at_s;
 }
+
+void token_cache_clear(void)
+{
+    for (size_t i = 0; i < TOKEN_CACHE_ENTRIES; i++) {
+        free(entries[i].bytes);
+        entries[i] = (struct entry){0};
+    }
+}

@@ -28,3 +28,6 @@ bool token_cache_get(const struct jwt_verifier *verifier, struct str token, int6
 // Leaves out what is too long or out of memory.
 void token_cache_put(const struct jwt_verifier *verifier, struct str token,
                      const struct token_claims *claims);
+
+// Forgets all; at a process's end.
+void token_cache_clear(void);
