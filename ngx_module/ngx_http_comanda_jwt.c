@@ -412,6 +412,6 @@ static ngx_http_module_t module_context = {
 };
 
 ngx_module_t ngx_http_comanda_jwt_module = {
-    NGX_MODULE_V1,           .ctx = &module_context, .commands = directives,
-    .type = NGX_HTTP_MODULE, NGX_MODULE_V1_PADDING,
+    NGX_MODULE_V1,           .ctx = &module_context,       .commands = directives,
+    .type = NGX_HTTP_MODULE, .exit_process = exit_process, NGX_MODULE_V1_PADDING,
 };
