@@ -60,7 +60,11 @@ bool ngx_http_comanda_redis_ready(const struct ngx_http_comanda_redis *redis)
 
 static char *read_address(ngx_conf_t *cf, ngx_str_t word, struct ngx_http_comanda_redis *redis)
 {
-    ngx_url_t url = {.url = word, .default_port = 6379, .no_resolve = 1};
+    ngx_url_t url;
+    ngx_memzero(&url, sizeof(url));
+    url.url = word;
+    url.default_port = 6379;
+    url.no_resolve = 1;
     if (ngx_parse_url(cf->pool, &url) != NGX_OK || url.naddrs != 1) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "comanda_redis: \"%V\" is no <address>:<port>%s%s",
                            &word, url.err != NULL ? ": " : "", url.err != NULL ? url.err : "");
