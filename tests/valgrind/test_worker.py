@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One nginx worker under valgrind: a fixed list of requests, aborts among them, and not one error."""
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "integration"))
+
+from daemon import until, uuid7  # noqa: E402
+from edge import Edge, Shop, order_body  # noqa: E402
+
+FOLDER = pathlib.Path(__file__).parent
+ERRORS = re.compile(r"ERROR SUMMARY: (\d+) errors")
+
+
+class Checked(Edge):
+    """An edge whose master and worker run under valgrind, one log a process."""
+
+    def start(self, ready=True):
+        environment = dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin")
+        self.child = subprocess.Popen(
+            ["valgrind", "--trace-children=yes", f"--log-file={self.folder}/valgrind.%p",
+             "--leak-check=full", "--show-leak-kinds=definite",
+             "--errors-for-leak-kinds=definite", f"--suppressions={FOLDER}/nginx.supp",
+             "nginx", "-p", self.folder, "-c", self.conf, "-e", self.folder / "error.log",
+             "-g", "daemon off;"],
+            env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True)
+        self.wait_ready(timeout=90)
+
+    def stop(self):
+        if self.child.poll() is None:
+            os.kill(self.child.pid, signal.SIGQUIT)
+            try:
+                self.child.wait(timeout=90)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.child.pid, signal.SIGKILL)
+                raise
+
+    def reports(self):
+        return {path.name: path.read_text(errors="replace")
+                for path in sorted(self.folder.glob("valgrind.*"))}
+
+
+@pytest.fixture
+def edge():
+    shop = Shop()
+    checked = Checked(shop)
+    yield checked
+    checked.remove()
+    shop.drop()
+
+
+def send(edge, data, read=False):
+    """Sends raw bytes and hangs up, having read an answer or not."""
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=30) as one:
+        one.sendall(data)
+        if read:
+            one.recv(4096)
+
+
+def order_bytes(edge, length=None, body=None):
+    text = body if body is not None else '{"currency":"BRL"}'
+    return (f"POST /v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {edge.shop.token()}\r\n"
+            f"Content-Type: application/json\r\nIdempotency-Key: {uuid7()}\r\n"
+            f"Content-Length: {length or len(text)}\r\n\r\n{text}").encode()
+
+
+def commands(edge):
+    placed = edge.place()
+    assert placed.status == 201
+    order = placed.json["id"]
+    key = str(uuid7())
+    yield from (edge.place(key=key), edge.place(key=key))
+    yield edge.place(key=key, body=order_body(sku="SKU-2"))
+    yield edge.place(key="a.plain:key")
+    yield edge.place(key="no good key")
+    yield edge.place(key="x" * 256)
+    yield edge.place(key=str(uuid7(unix_ms=int(time.time() - 8 * 86400) * 1000)))
+    yield edge.place(headers={"If-Match": '"7"'})
+    yield edge.cancel(order, headers={"If-Match": '"9"'})
+    yield edge.cancel(order, headers={"If-Match": '"1"'})
+    yield edge.cancel(order)
+    yield edge.cancel("01900000-0000-7000-8000-000000000000")
+    yield edge.cancel("not-an-id")
+    yield edge.cancel(order, token=edge.shop.token("bruno"))
+
+
+def bad_bodies(edge):
+    for body in ("", "{", "[]", "null", '{"a":1,"a":2}', '{"currency":"BRL"} x', "[" * 40,
+                 '"\\ud800"', "{\"currency\":\"reais\",\"lines\":[]}",
+                 '{"currency":"BRL","lines":[{"sku":"SKU-1","quantity":0}]}', "x" * 70000):
+        yield edge.place(body=body or " ")
+    yield edge.place(body=order_body(sku="SKU-NONE"))
+    yield edge.place(headers={"Content-Type": "text/plain"})
+
+
+def reads(edge):
+    order = edge.place().json["id"]
+    for path in (f"/v1/orders/{order}", "/v1/orders", "/v1/orders?limit=1&status=placed",
+                 "/v1/orders?limit=0", "/v1/orders?after=rubbish", "/v1/orders/none",
+                 "/v1/products?limit=3", "/v1/products/SKU-1", "/v1/products/SKU-NONE",
+                 "/healthz", "/readyz", "/metrics", "/nowhere"):
+        yield edge.get(path)
+    tag = edge.get(f"/v1/orders/{order}").headers["etag"]
+    yield edge.get(f"/v1/orders/{order}", headers={"If-None-Match": tag})
+    yield edge.call("HEAD", f"/v1/orders/{order}")
+    yield edge.call("DELETE", f"/v1/orders/{order}")
+    yield edge.get(f"/v1/orders/{order}", token=edge.shop.token("bruno"))
+
+
+def bad_tokens(edge):
+    good = edge.shop.token()
+    for token in ("x", "a.b.c", good[:-3] + "abc", edge.shop.token(ttl=-3600),
+                  edge.shop.token(scope="nothing"), "x" * 5000):
+        yield edge.get("/v1/orders", token=token)
+    yield edge.get("/v1/orders", token=None)
+
+
+def aborts(edge):
+    """Clients that leave: within the head, within the body, before the answer, after a part."""
+    whole = order_bytes(edge)
+    send(edge, whole[:30])
+    send(edge, order_bytes(edge, length=5000))
+    send(edge, whole)
+    send(edge, order_bytes(edge, body='{"currency":"BRL","lines":[{"sku":"SKU-1","quantity":1}]}'))
+    send(edge, whole + whole + whole)
+    send(edge, whole, read=True)
+    send(edge, b"GET /v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+         + edge.shop.token().encode() + b"\r\n\r\n")
+    send(edge, b"rubbish\r\n\r\n")
+
+
+def test_given_fifty_requests_and_aborts_then_valgrind_finds_no_error(edge):
+    answers = []
+    for part in (commands, bad_bodies, reads, bad_tokens):
+        answers += list(part(edge))
+        aborts(edge)
+    assert len(answers) >= 45
+    assert not [answer.status for answer in answers if answer.status in (500, 502)]
+    os.kill(edge.child.pid, signal.SIGHUP)
+    until(lambda: edge.place().status == 201, "it serves after a reload", 60)
+    edge.stop()
+    assert edge.child.returncode == 0, edge.log()
+    assert edge.complaints() == []
+    reports = edge.reports()
+    # The master, the worker before the reload and the one after.
+    assert len(reports) >= 3
+    for name, report in reports.items():
+        found = ERRORS.search(report)
+        assert found, f"{name} has no summary:\n{report[-2000:]}"
+        assert found[1] == "0", f"{name}:\n{report[-6000:]}"
