@@ -28,7 +28,7 @@ class Checked(Edge):
         environment = dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin")
         self.child = subprocess.Popen(
             ["valgrind", "--trace-children=yes", f"--log-file={self.folder}/valgrind.%p",
-             "--leak-check=full", "--show-leak-kinds=definite",
+             "--keep-debuginfo=yes", "--leak-check=full", "--show-leak-kinds=definite",
              "--errors-for-leak-kinds=definite", f"--suppressions={FOLDER}/nginx.supp",
              "nginx", "-p", self.folder, "-c", self.conf, "-e", self.folder / "error.log",
              "-g", "daemon off;"],
