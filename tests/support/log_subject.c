@@ -12,7 +12,7 @@
 #include "infrastructure/postgres/event_store_postgres.h"
 #include "test_database.h"
 
-enum { ARENA_BLOCK = 64 * 1024, ARENA_MAX = 256 * 1024 * 1024, TAIL_QUIET_MS = 300 };
+enum { ARENA_BLOCK = 64 * 1024, ARENA_MAX = 256 * 1024 * 1024, TAIL_QUIET_MS = 3000 };
 
 static int64_t unix_ms(void)
 {

@@ -196,7 +196,7 @@ Test(cloud_event, given_a_row_too_large_for_a_message_when_encoded_then_it_refer
     cr_assert_not_null(memmem(message.body.data, message.body.len,
                               "\"dataref\":\"/comanda/streams/"
                               "01935bcc-0001-7000-8000-000000000001/7\"}",
-                              69));
+                              68));
     row.data.len--;
     large[row.data.len - 1] = '}';
     message = encoded(row);
