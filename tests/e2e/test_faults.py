@@ -104,15 +104,16 @@ def wait_until(what, seconds, message):
 
 
 def stock_ledger(demo):
-    """Per SKU, from the log: what was received, reserved, released and committed."""
+    """Per SKU, from the log: what was received, is reserved, was committed."""
     return ask(demo, """
-        select data->>'sku',
+        select max(data->>'sku'),
                sum(case type when 'StockReceived' then (data->>'quantity')::bigint else 0 end),
                sum(case type when 'StockReserved' then (data->>'quantity')::bigint
                              when 'StockReleased' then -(data->>'quantity')::bigint
                              when 'StockCommitted' then -(data->>'quantity')::bigint else 0 end),
                sum(case type when 'StockCommitted' then (data->>'quantity')::bigint else 0 end)
-        from comanda.events where category = 'stock_item' and kind = 'event' group by 1""")
+        from comanda.events where category = 'stock_item' and kind = 'event'
+        group by stream_id""")
 
 
 def assert_nothing_lost_or_doubled(demo, shoppers):
