@@ -202,8 +202,8 @@ def test_given_rubbish_in_redis_then_it_is_a_miss(edge, servers):
         (key,) = [key for key in until(lambda: cache.keys("*" + order), "the document is cached")]
         cache.set(key, rubbish)
         assert edge.get(f"/v1/orders/{order}").status == 200
-        cache.delete(key)
-        cache.hset(key, "a", "b")  # another type: WRONGTYPE
+        with cache.pipeline(transaction=True) as at_once:  # the refill may come between
+            at_once.delete(key).hset(key, "a", "b").execute()  # another type: WRONGTYPE
         assert edge.get(f"/v1/orders/{order}").status == 200
         cache.delete(key)
 
