@@ -66,7 +66,7 @@ SEAM_MODULE := $(if $(MODULE_SOURCES),$(if $(SEAM_SOURCES),$(BUILD)/seam/module/
 CHECK = scripts/check --build $(BUILD) --make-variables "$(MAKEOVERRIDES)"
 CHECKS := lint unit contract integration e2e valgrind sanitize demo-test
 
-.PHONY: all libs workers module tests seam install check $(CHECKS) demo stop format clean help
+.PHONY: all libs workers module tests seam install check $(CHECKS) bench demo stop format clean help
 # A sanitized module would need a sanitized nginx.
 all: libs workers $(if $(SANITIZE),,module) ## build libraries, daemons, comandactl and the nginx module
 
@@ -156,6 +156,14 @@ check: ## run every stage of tests; each also alone: make lint, make unit, …
 
 $(CHECKS):
 	@$(CHECK) $@
+
+# The relay's measure: librabbitmq and nothing of ours.
+$(BUILD)/bench/publisher: $(call objects,tests/bench/publisher.c)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) $^ -lrabbitmq -o $@
+
+bench: all $(BUILD)/bench/publisher ## measure against bare tools, write build/bench/report.json (BENCH_SECONDS=5)
+	@tests/bench/run.py --build $(BUILD)
 
 demo: all ## run it all on this machine: servers, edge, workers, and a walk-through (DETACH=1, RATE=off)
 	@scripts/demo run --build $(BUILD)

@@ -1,0 +1,86 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""make bench: measures, writes build/bench/report.json, prints it; exits 1 below a floor.
+
+Environment: BENCH_SECONDS (of each measurement; 5), BENCH_ROUNDS (3), BENCH_ORDERS (5000, of
+order_to_confirmed), BENCH_ROWS (names by comma: post_order, get_order_hot, relay,
+reserve_long_stream, order_to_confirmed; all unless given), BENCH_KEEP=1 (leaves servers and edge
+running in build/bench/home, to look at).
+"""
+import argparse
+import os
+import pathlib
+import sys
+
+import rows
+from house import House, ask, wait_until
+from report import Report
+
+ROWS = ("post_order", "get_order_hot", "relay", "reserve_long_stream", "order_to_confirmed")
+WARM_UP_SECONDS = 60
+
+
+def number(name, default):
+    value = os.environ.get(name, str(default))
+    if not value.isdigit() or int(value) < 1:
+        sys.exit(f"{name}={value}: wants a whole number from 1")
+    return int(value)
+
+
+def chosen_rows():
+    names = os.environ.get("BENCH_ROWS", ",".join(ROWS)).split(",")
+    for name in names:
+        if name not in ROWS:
+            sys.exit(f"BENCH_ROWS: no row is called {name!r}; there are {', '.join(ROWS)}")
+    return names
+
+
+def warm_up(house):
+    """One order goes all the way: the log holds an example of everything."""
+    rows.load.wrk(f"{house.shop.url()}/v1/orders", house.token, 10, mode="order", count=1,
+                  connections=1)
+    order = house.sql("select stream_id from comanda.events where type = 'OrderPlaced' limit 1")
+    url = f"{house.shop.url()}/v1/orders/{order}"
+    wait_until("the first order is confirmed", WARM_UP_SECONDS,
+               lambda: '"confirmed"' in ask(url, house.token)[1])
+
+
+def measure(house, report):
+    names = chosen_rows()
+    bench = rows.Bench(house, report, number("BENCH_SECONDS", 5), number("BENCH_ROUNDS", 3))
+    if "post_order" in names:
+        rows.post_order(bench)
+    if "get_order_hot" in names:
+        house.stop_daemons()
+        rows.get_order_hot(bench)
+    if "relay" in names:
+        rows.relay(bench, 2000 * bench.seconds)
+    if "reserve_long_stream" in names:
+        rows.reserve_long_stream(bench, 300 * bench.seconds)
+    if "order_to_confirmed" in names:
+        rows.order_to_confirmed(bench, number("BENCH_ORDERS", 5000))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build")
+    build = pathlib.Path(parser.parse_args().build).resolve()
+    (build / "bench").mkdir(parents=True, exist_ok=True)
+    report = Report(build / "bench" / "report.json")
+    house = House(build / "bench" / "home", build)
+    try:
+        house.start()
+        warm_up(house)
+        measure(house, report)
+    finally:
+        if os.environ.get("BENCH_KEEP") != "1":
+            house.remove()
+    print("\n" + report.table())
+    low = report.too_low()
+    for row in low:
+        print(f"{row['name']}: {row['ratio']} is below its floor of {row['at_least']}")
+    sys.exit(1 if low else 0)
+
+
+main()
