@@ -42,8 +42,11 @@ static bool decode_byte(struct str text, size_t *at, char *byte)
     int high = hex_digit(text.data[*at + 1]);
     int low = hex_digit(text.data[*at + 2]);
     *at += 2;
+    if (high < 0 || low < 0) {
+        return false;
+    }
     *byte = (char)(high << 4 | low);
-    return high >= 0 && low >= 0 && *byte != '\0';
+    return *byte != '\0';
 }
 
 static enum status decode(struct str text, struct arena *arena, const char **decoded)
