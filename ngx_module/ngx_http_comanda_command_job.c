@@ -210,7 +210,11 @@ static bool send_document(struct ngx_http_comanda_command_job *job)
         given->document.collection.len == 0) {
         return false;
     }
-    bool waits = !job->conf->type->creates && job->r != NULL;
+    if (job->conf->type->creates) {
+        (void)!ngx_http_comanda_redis_add(redis, &given->document);
+        return false;
+    }
+    bool waits = job->r != NULL;
     job->put.done = handle_put;
     return ngx_http_comanda_redis_put(redis, &given->document, waits ? &job->put : NULL) ==
                STATUS_OK &&

@@ -43,6 +43,18 @@ enum status ngx_http_comanda_redis_put(struct ngx_http_comanda_redis *redis,
     return status == STATUS_OK ? ngx_http_comanda_redis_send(redis, &command, op) : status;
 }
 
+enum status ngx_http_comanda_redis_add(struct ngx_http_comanda_redis *redis,
+                                       const struct document *document)
+{
+    struct redis_command command;
+    if (!redis->usable) {
+        return STATUS_UNAVAILABLE;
+    }
+    arena_reset(&redis->arena);
+    enum status status = document_redis_add(document, &redis->arena, &command);
+    return status == STATUS_OK ? ngx_http_comanda_redis_send(redis, &command, NULL) : status;
+}
+
 void ngx_http_comanda_redis_cancel(struct ngx_http_comanda_redis_op *op)
 {
     if (op->place != NULL) {

@@ -21,6 +21,10 @@ enum status ngx_http_comanda_redis_get(struct ngx_http_comanda_redis *redis,
                                        const struct document_id *id,
                                        struct ngx_http_comanda_redis_op *op) MUST_CHECK;
 
+// A document that was just made and is in no cache; nobody waits for the answer.
+enum status ngx_http_comanda_redis_add(struct ngx_http_comanda_redis *redis,
+                                       const struct document *document) MUST_CHECK;
+
 // op NULL: nobody waits for the answer.
 enum status ngx_http_comanda_redis_put(struct ngx_http_comanda_redis *redis,
                                        const struct document *document,

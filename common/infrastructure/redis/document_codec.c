@@ -142,27 +142,60 @@ static void add_arg(struct redis_command *command, struct str arg)
     command->argc++;
 }
 
-enum status document_redis_put(const struct document *document, struct arena *arena,
-                               struct redis_command *command)
+// A document as Redis holds it.
+struct entry {
+    struct str key;
+    struct str value;
+    size_t version_len; // the value begins with its version
+};
+
+static enum status make_entry(const struct document *document, struct arena *arena,
+                              struct entry *entry)
 {
     if (document->version <= 0 || document->body.len > DOCUMENT_BYTES_MAX ||
         document->at.epoch < 0 || document->at.position < 0) {
         return STATUS_INVALID;
     }
-    struct str key;
-    struct str value;
-    size_t version_len;
-    if (make_key(document->tenant, document->collection, document->key, arena, &key) != STATUS_OK ||
-        make_value(document, arena, &value, &version_len) != STATUS_OK) {
+    if (make_key(document->tenant, document->collection, document->key, arena, &entry->key) !=
+            STATUS_OK ||
+        make_value(document, arena, &entry->value, &entry->version_len) != STATUS_OK) {
         return STATUS_NO_MEMORY;
+    }
+    return STATUS_OK;
+}
+
+enum status document_redis_put(const struct document *document, struct arena *arena,
+                               struct redis_command *command)
+{
+    struct entry entry;
+    enum status status = make_entry(document, arena, &entry);
+    if (status != STATUS_OK) {
+        return status;
     }
     struct redis_command made = {0};
     add_arg(&made, STR("EVALSHA"));
     add_arg(&made, (struct str){script_sha1(), SHA1_TEXT_LEN});
     add_arg(&made, STR("1"));
-    add_arg(&made, key);
-    add_arg(&made, (struct str){value.data, version_len}); // the value begins with its version
-    add_arg(&made, value);
+    add_arg(&made, entry.key);
+    add_arg(&made, (struct str){entry.value.data, entry.version_len});
+    add_arg(&made, entry.value);
+    *command = made;
+    return STATUS_OK;
+}
+
+enum status document_redis_add(const struct document *document, struct arena *arena,
+                               struct redis_command *command)
+{
+    struct entry entry;
+    enum status status = make_entry(document, arena, &entry);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct redis_command made = {0};
+    add_arg(&made, STR("SET"));
+    add_arg(&made, entry.key);
+    add_arg(&made, entry.value);
+    add_arg(&made, STR("NX"));
     *command = made;
     return STATUS_OK;
 }

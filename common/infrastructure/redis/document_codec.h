@@ -36,6 +36,11 @@ struct str document_redis_prefix(void);
 enum status document_redis_put(const struct document *document, struct arena *arena,
                                struct redis_command *command) MUST_CHECK;
 
+// SET <key> <value> NX: for a stream's first version, which no value of ours can stand before; the
+// script would cost Redis five times as much. Same statuses as document_redis_put.
+enum status document_redis_add(const struct document *document, struct arena *arena,
+                               struct redis_command *command) MUST_CHECK;
+
 // GET <key>
 enum status document_redis_get(const struct document_id *id, struct arena *arena,
                                struct redis_command *command) MUST_CHECK;

@@ -103,6 +103,24 @@ Test(document_codec, given_a_document_when_put_then_the_command_is_the_agreed_on
                                   "ana%40example.com placed 0193\n{")));
 }
 
+Test(document_codec, given_a_new_document_when_added_then_it_replaces_nothing)
+{
+    struct document order = an_order();
+    struct redis_command put;
+    struct redis_command add;
+    cr_assert_eq(document_redis_put(&order, &arena, &put), STATUS_OK);
+    cr_assert_eq(document_redis_add(&order, &arena, &add), STATUS_OK);
+    cr_assert_eq(add.argc, 4);
+    cr_assert(str_eq((struct str){add.argv[0], add.lengths[0]}, STR("SET")));
+    cr_assert(str_eq((struct str){add.argv[1], add.lengths[1]},
+                     (struct str){put.argv[3], put.lengths[3]}));
+    cr_assert(str_eq((struct str){add.argv[2], add.lengths[2]},
+                     (struct str){put.argv[5], put.lengths[5]}));
+    cr_assert(str_eq((struct str){add.argv[3], add.lengths[3]}, STR("NX")));
+    order.version = 0;
+    cr_assert_eq(document_redis_add(&order, &arena, &add), STATUS_INVALID);
+}
+
 Test(document_codec, given_the_largest_numbers_when_put_and_read_then_they_are_the_same)
 {
     struct document order = an_order();
