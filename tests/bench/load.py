@@ -68,10 +68,11 @@ class Pgbench:
              f"meta={self.meta}", "-h", "127.0.0.1", "-p", words["port"], "-U", words["user"],
              DATABASE], env=dict(os.environ, PGPASSWORD=words["password"]), check=True,
             capture_output=True, text=True)
-        rate = re.search(r"tps = ([\d.]+)", done.stdout)
-        if not rate or "number of failed transactions: 0" not in done.stdout:
+        if "number of failed transactions: 0" not in done.stdout:
             raise ValueError(f"pgbench had failures: {done.stdout}{done.stderr}")
-        return float(rate[1])
+        # On a busy machine 64 clients may need the whole time to connect; others then do better.
+        rate = re.search(r"tps = ([\d.]+)", done.stdout)
+        return float(rate[1]) if rate else 0.0
 
     def best(self, script, seconds):
         return max(self.run(script, clients, seconds) for clients in CLIENTS)
