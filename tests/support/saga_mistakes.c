@@ -6,6 +6,7 @@
 #include "application/saga/saga_message.h"
 #include "application/saga/state.h"
 #include "base/json_view.h"
+#include "domain/payments/payment.h"
 
 static const struct mistaken_handler *of(const struct message_handler *handler)
 {
@@ -24,6 +25,21 @@ static bool is_undo(const struct incoming *message)
     return str_eq(message->type, STR("void")) || str_eq(message->type, STR("refund"));
 }
 
+static bool has_ended(const struct payment *payment)
+{
+    return payment->status == PAYMENT_VOIDED || payment->status == PAYMENT_REFUNDED;
+}
+
+// The mistakes in which an undo believes its stream instead of asking.
+static bool trusts_stream(const struct mistaken_handler *mistaken, const struct incoming *message,
+                          void *const *states)
+{
+    if (mistaken->mistake == MISTAKE_REFUND_HALF) {
+        return str_eq(message->type, STR("void")) && has_ended(states[0]);
+    }
+    return mistaken->mistake == MISTAKE_PROVIDER_NOT_ASKED && is_undo(message);
+}
+
 static bool effect(const struct message_handler *handler, const struct incoming *message,
                    void *const *states, const int32_t *versions, struct arena *arena,
                    struct effect_request *request)
@@ -33,8 +49,11 @@ static bool effect(const struct message_handler *handler, const struct incoming 
         !real->ops->effect(real, message, states, versions, arena, request)) {
         return false;
     }
-    if (of(handler)->mistake == MISTAKE_PROVIDER_NOT_ASKED && is_undo(message)) {
+    if (trusts_stream(of(handler), message, states)) {
         return false;
+    }
+    if (of(handler)->mistake == MISTAKE_REFUND_HALF && str_eq(message->type, STR("refund"))) {
+        request->operation = STR("payment.undo_capture");
     }
     if (of(handler)->mistake == MISTAKE_KEY_PER_ATTEMPT) {
         struct str attempt = json_view_member(message->data, STR("attempt"));
@@ -80,6 +99,25 @@ static void step_back(const struct saga_definition *definition, const struct inc
     }
 }
 
+// A capture that is answered once more, when the saga has gone on to confirm or further, looks to
+// the engine like one that has just been given up.
+static void undo_success(const struct saga_definition *definition, struct saga_state *state,
+                         struct saga_input *input)
+{
+    const struct saga_call *capture = &definition->steps[definition->pivot - 1].forward;
+    size_t index = 0;
+    bool again = input->cue == SAGA_ON_OK && input->at.direction == SAGA_FORWARD &&
+                 str_eq(input->at.step, capture->name);
+    bool past = state->phase != SAGA_NONE && state->at.direction == SAGA_FORWARD &&
+                saga_definition_call(definition, state->at.step, SAGA_FORWARD, &index) != NULL &&
+                index >= definition->pivot;
+    if (again && past) {
+        state->phase = SAGA_RUNNING;
+        state->at = (struct saga_at){.step = capture->name, .attempt = definition->attempts};
+        *input = (struct saga_input){.cue = SAGA_ON_TIMER, .at = state->at};
+    }
+}
+
 static void spoil_input(const struct mistaken_handler *mistaken, struct incoming *message,
                         struct saga_state *state, struct saga_message *changed)
 {
@@ -93,6 +131,9 @@ static void spoil_input(const struct mistaken_handler *mistaken, struct incoming
     }
     if (reply && !changed->by_event && mistaken->mistake == MISTAKE_ANY_REPLY_COUNTS) {
         changed->input.at = state->at;
+    }
+    if (mistaken->mistake == MISTAKE_SECOND_OK_REFUNDED && !changed->by_event) {
+        undo_success(mistaken->definition, state, &changed->input);
     }
     if (mistaken->mistake == MISTAKE_IN_FLIGHT_UNCOVERED) {
         step_back(mistaken->definition, message, state);
@@ -152,6 +193,17 @@ static enum status react_blindly(const struct mistaken_handler *mistaken,
     return real->ops->react(real, message, seen, versions, answer, arena, reaction, cause);
 }
 
+static void drop_events(struct reaction *reaction)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < reaction->row_count; i++) {
+        if (reaction->rows[i].kind != RECORD_EVENT) {
+            reaction->rows[kept++] = reaction->rows[i];
+        }
+    }
+    reaction->row_count = kept;
+}
+
 static enum status react(const struct message_handler *handler, const struct incoming *message,
                          void *const *states, const int32_t *versions,
                          const struct effect_answer *answer, struct arena *arena,
@@ -168,9 +220,15 @@ static enum status react(const struct message_handler *handler, const struct inc
                                      .code = STR(""),
                                      .detail = STR(""),
                                      .body = STR("{\"captured\":false}")};
-    bool trusts = mistaken->mistake == MISTAKE_PROVIDER_NOT_ASKED && is_undo(message);
-    return mistaken->real->ops->react(mistaken->real, message, states, versions,
-                                      trusts ? &believed : answer, arena, reaction, cause);
+    bool trusts = trusts_stream(mistaken, message, states);
+    enum status status =
+        mistaken->real->ops->react(mistaken->real, message, states, versions,
+                                   trusts ? &believed : answer, arena, reaction, cause);
+    bool of_nothing = str_eq(message->type, STR("void")) && versions[0] == 0;
+    if (mistaken->mistake == MISTAKE_STREAM_UNMARKED && of_nothing) {
+        drop_events(reaction);
+    }
+    return status;
 }
 
 struct mistaken_handler mistaken_handler(const struct message_handler *real,

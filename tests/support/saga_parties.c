@@ -47,8 +47,8 @@ static bool authorize(struct saga_parties *parties, struct str key)
 
 static bool capture(struct saga_parties *parties, struct str key)
 {
-    bool done =
-        !parties->payment_undone && parties->authorized && parties->card != CARD_CAPTURE_FAILS;
+    bool done = !parties->payment_undone && !parties->capture_undone && parties->authorized &&
+                parties->card != CARD_CAPTURE_FAILS;
     parties->captures += done;
     return remember(parties, key, done);
 }
@@ -69,15 +69,28 @@ static struct effect_result answer(bool done, struct str code)
                                              .body = STR("")}};
 }
 
+static struct effect_result undo_capture(struct saga_parties *parties)
+{
+    parties->refunds = parties->captures; // the whole, however often it is asked
+    parties->capture_undone = true;
+    parties->authorized = parties->authorized && parties->captures == 0;
+    struct effect_result result = answer(true, STR(""));
+    result.answer.body =
+        parties->captures > 0 ? STR("{\"captured\":true}") : STR("{\"captured\":false}");
+    return result;
+}
+
 static struct effect_result undo_payment(struct saga_parties *parties)
 {
-    bool captured = parties->captures > 0;
-    parties->refunds = parties->captures; // the whole payment, however often it is asked
+    bool nothing = !parties->authorized && parties->captures == 0;
+    if (nothing && parties->forgets_undo_of_nothing) {
+        struct effect_result forgotten = answer(true, STR(""));
+        forgotten.answer.body = STR("{\"captured\":false}");
+        return forgotten;
+    }
     parties->payment_undone = true;
     parties->authorized = false;
-    struct effect_result result = answer(true, STR(""));
-    result.answer.body = captured ? STR("{\"captured\":true}") : STR("{\"captured\":false}");
-    return result;
+    return undo_capture(parties);
 }
 
 static struct effect_result undo_shipment(struct saga_parties *parties)
@@ -130,6 +143,9 @@ struct effect_result saga_parties_perform(struct saga_parties *parties,
     }
     if (str_eq(request->operation, STR("payment.undo"))) {
         return undo(parties, undo_payment);
+    }
+    if (str_eq(request->operation, STR("payment.undo_capture"))) {
+        return undo(parties, undo_capture);
     }
     if (str_eq(request->operation, STR("carrier.schedule"))) {
         return forward(parties, request->key, parties->carrier == CARRIER_SILENT, schedule,

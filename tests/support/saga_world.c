@@ -19,7 +19,11 @@ static const char *const mistake_names[MISTAKE_COUNT] = {
     "confirm blind to cancelling",
     "an old timer counts",
     "a reply counts for another step",
-    "a compensation does not ask the provider"};
+    "a compensation does not ask the provider",
+    "void overtakes authorize and leaves no mark in the stream",
+    "void overtakes authorize and leaves no mark at the provider",
+    "refund overtakes capture, undoes it alone and ends the stream",
+    "a second ok of capture is refunded"};
 
 const char *saga_mistake_name(enum saga_mistake mistake)
 {
@@ -130,6 +134,8 @@ struct saga_verdict saga_world_play(const struct saga_definition *definition,
     play->instance = saga_stream(definition, play->order);
     play->parties = (struct saga_parties){.card = options->card,
                                           .carrier = options->carrier,
+                                          .forgets_undo_of_nothing =
+                                              options->mistake == MISTAKE_PROVIDER_UNMARKED,
                                           .random = &play->random,
                                           .arena = arena};
     set_up(play);

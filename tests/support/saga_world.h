@@ -30,6 +30,10 @@ enum saga_mistake {
     MISTAKE_OLD_TIMER_FIRES,     // an old timer counts as if its step were still out
     MISTAKE_ANY_REPLY_COUNTS,    // a reply counts for whatever step is out
     MISTAKE_PROVIDER_NOT_ASKED,  // a compensation trusts its stream
+    MISTAKE_STREAM_UNMARKED,     // a void of nothing leaves no mark in the stream
+    MISTAKE_PROVIDER_UNMARKED,   // a void of nothing leaves no mark at the provider
+    MISTAKE_REFUND_HALF,         // refund undoes the capture alone, and void then asks nobody
+    MISTAKE_SECOND_OK_REFUNDED,  // a second ok of capture counts as a success to be undone
     MISTAKE_COUNT,
 };
 
