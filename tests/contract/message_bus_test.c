@@ -312,6 +312,21 @@ static void one_ack_leaves_the_others_unacknowledged(struct subject *subject)
     cr_assert(!uuid_eq(again[0].id, id_of(51)) && !uuid_eq(again[1].id, id_of(51)));
 }
 
+static void a_paused_bus_leaves_everything_to_others(struct subject *subject)
+{
+    struct message_bus *first = open_bus(subject, "comanda.projector");
+    publish_events(first, 55, 58, "meter.X");
+    struct message *got = receive_exactly(subject, first, 2);
+    message_bus_pause(first);
+    cr_assert_eq(message_bus_tick(first), STATUS_OK);
+    struct message_bus *second = open_bus(subject, "comanda.projector");
+    got = receive_exactly(subject, second, 3);
+    cr_assert_eq(message_bus_ack(first, got[2].delivery_tag, true), STATUS_OK, "an old tag");
+    cr_assert_eq(message_bus_ack(second, got[0].delivery_tag, true), STATUS_OK);
+    message_bus_pause(second);
+    receive_exactly(subject, first, 2);
+}
+
 static void prefetch_bounds_what_is_in_hand(struct subject *subject)
 {
     struct message_bus *bus = open_bus(subject, "comanda.projector");
@@ -451,6 +466,7 @@ PROMISE(what_nobody_wants_goes_to_the_unrouted)
 PROMISE(what_nobody_can_take_is_returned)
 PROMISE(unacknowledged_messages_come_again)
 PROMISE(one_ack_leaves_the_others_unacknowledged)
+PROMISE(a_paused_bus_leaves_everything_to_others)
 PROMISE(prefetch_bounds_what_is_in_hand)
 PROMISE(a_receive_takes_at_most_max)
 PROMISE(an_arena_that_is_full_loses_no_message)

@@ -84,6 +84,13 @@ static bool wait_until_ready(struct loop *loop)
     return false;
 }
 
+// With nothing in hand, so that others get the messages: they may be able to do what we cannot.
+static bool wait_empty_handed(struct loop *loop)
+{
+    message_bus_pause(loop->consumer->bus);
+    return wait_until_ready(loop);
+}
+
 static void note_bus(struct loop *loop, enum status status)
 {
     const struct consumer *consumer = loop->consumer;
@@ -422,7 +429,7 @@ static void turn(struct loop *loop)
         take_batch(loop, &batch);
     }
     if (runtime_monotonic_ms() >= loop->check_at_ms && !is_ready(loop)) {
-        (void)wait_until_ready(loop);
+        (void)wait_empty_handed(loop);
     }
 }
 
@@ -455,7 +462,7 @@ int consumer_run(struct runtime *runtime, void *context)
 {
     struct loop loop = {.runtime = runtime, .consumer = context};
     start(&loop);
-    if (wait_until_ready(&loop)) {
+    if (wait_empty_handed(&loop)) {
         log_line(LOG_INFO, "consumes", log_text("queue", loop.consumer->queue));
     }
     while (!runtime_stopping(runtime)) {

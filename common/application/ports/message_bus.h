@@ -61,8 +61,12 @@ typedef enum status message_bus_ack_fn(struct message_bus *bus, uint64_t deliver
 typedef enum status message_bus_requeue_fn(struct message_bus *bus, uint64_t delivery_tag,
                                            bool multiple) MUST_CHECK;
 
+// Takes no messages until the next receive: all that is in hand or on its way here goes back to the
+// queue, for whoever else consumes it.
+typedef void message_bus_pause_fn(struct message_bus *bus);
+
 // Lets the connections breathe (heartbeats, blocked, cancel) without doing work. Call it at least
-// every few seconds while no other operation runs. Reconnects when due.
+// every few seconds while no other operation runs. Reconnects when due; a paused one stays away.
 typedef enum status message_bus_tick_fn(struct message_bus *bus) MUST_CHECK;
 
 // Hands messages over without waiting for their confirms, as many as the window has room for
@@ -84,6 +88,7 @@ struct message_bus_ops {
     message_bus_receive_fn *receive;
     message_bus_ack_fn *ack;
     message_bus_requeue_fn *requeue;
+    message_bus_pause_fn *pause;
     message_bus_tick_fn *tick;
 };
 
@@ -125,6 +130,11 @@ static inline enum status message_bus_ack(struct message_bus *bus, uint64_t tag,
 static inline enum status message_bus_requeue(struct message_bus *bus, uint64_t tag, bool multiple)
 {
     return bus->ops->requeue(bus, tag, multiple);
+}
+
+static inline void message_bus_pause(struct message_bus *bus)
+{
+    bus->ops->pause(bus);
 }
 
 static inline enum status message_bus_tick(struct message_bus *bus)

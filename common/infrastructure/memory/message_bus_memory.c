@@ -169,6 +169,11 @@ static enum status requeue(struct message_bus *bus, uint64_t delivery_tag, bool 
     return STATUS_OK;
 }
 
+static void pause(struct message_bus *bus)
+{
+    (void)requeue(bus, UINT64_MAX, true);
+}
+
 static enum status tick(struct message_bus *bus)
 {
     (void)bus;
@@ -182,6 +187,7 @@ static const struct message_bus_ops ops = {
     .receive = receive,
     .ack = ack,
     .requeue = requeue,
+    .pause = pause,
     .tick = tick,
 };
 

@@ -15,6 +15,7 @@ struct rabbitmq_consumer {
     struct rabbitmq_link link;
     struct str queue;
     int prefetch;
+    bool paused; // has no connection, and makes none but to receive
     struct delivery delivery;
 };
 
@@ -147,6 +148,7 @@ enum status rabbitmq_consumer_receive(struct rabbitmq_consumer *consumer, size_t
                                       int linger_ms, struct arena *arena, struct message **messages,
                                       size_t *count)
 {
+    consumer->paused = false;
     if (rabbitmq_link_ensure(&consumer->link) != STATUS_OK) {
         rabbitmq_link_rest(&consumer->link, wait_ms);
         return STATUS_UNAVAILABLE;
@@ -207,9 +209,20 @@ enum status rabbitmq_consumer_requeue(struct rabbitmq_consumer *consumer, uint64
     return rabbitmq_connection_sent(connection, sent) == STATUS_OK ? STATUS_OK : lose(consumer);
 }
 
+// Without its connection the broker gives everything to others, what waits in the socket too.
+void rabbitmq_consumer_pause(struct rabbitmq_consumer *consumer)
+{
+    rabbitmq_link_close(&consumer->link);
+    delivery_reset(&consumer->delivery);
+    consumer->paused = true;
+}
+
 // A message that becomes whole is kept for the next receive; frames after it stay in the socket.
 enum status rabbitmq_consumer_tick(struct rabbitmq_consumer *consumer)
 {
+    if (consumer->paused) {
+        return STATUS_OK;
+    }
     if (rabbitmq_link_ensure(&consumer->link) != STATUS_OK) {
         return STATUS_UNAVAILABLE;
     }

@@ -15,8 +15,8 @@ struct rabbitmq_consumer *rabbitmq_consumer_new(const struct rabbitmq_settings *
                                                 struct str queue);
 void rabbitmq_consumer_free(struct rabbitmq_consumer *consumer);
 
-// As message_bus_receive, _ack, _requeue and _tick. Of a body longer than MESSAGE_BODY_MAX only the
-// first MESSAGE_BODY_MAX + 1 bytes are kept, so that its reader can tell.
+// As message_bus_receive, _ack, _requeue, _pause and _tick. Of a body longer than MESSAGE_BODY_MAX
+// only the first MESSAGE_BODY_MAX + 1 bytes are kept, so that its reader can tell.
 enum status rabbitmq_consumer_receive(struct rabbitmq_consumer *consumer, size_t max, int wait_ms,
                                       int linger_ms, struct arena *arena, struct message **messages,
                                       size_t *count) MUST_CHECK;
@@ -24,6 +24,7 @@ enum status rabbitmq_consumer_ack(struct rabbitmq_consumer *consumer, uint64_t d
                                   bool multiple) MUST_CHECK;
 enum status rabbitmq_consumer_requeue(struct rabbitmq_consumer *consumer, uint64_t delivery_tag,
                                       bool multiple) MUST_CHECK;
+void rabbitmq_consumer_pause(struct rabbitmq_consumer *consumer);
 enum status rabbitmq_consumer_tick(struct rabbitmq_consumer *consumer) MUST_CHECK;
 
 bool rabbitmq_consumer_connected(const struct rabbitmq_consumer *consumer);

@@ -63,6 +63,13 @@ static enum status requeue(struct message_bus *bus, uint64_t delivery_tag, bool 
                             : rabbitmq_consumer_requeue(consumer, delivery_tag, multiple);
 }
 
+static void pause(struct message_bus *bus)
+{
+    if (self(bus)->consumer != NULL) {
+        rabbitmq_consumer_pause(self(bus)->consumer);
+    }
+}
+
 // A consumer that has never published opens no connection for it.
 static enum status tick(struct message_bus *bus)
 {
@@ -82,6 +89,7 @@ static const struct message_bus_ops ops = {
     .receive = receive,
     .ack = ack,
     .requeue = requeue,
+    .pause = pause,
     .tick = tick,
 };
 
