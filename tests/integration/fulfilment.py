@@ -71,12 +71,12 @@ class Shop:
         self.settings = settings
         self.daemons = {}
 
-    def start(self, *names, **settings):
+    def start(self, *names, wait=True, **settings):
         for name in names:
             self.daemons[name] = Daemon(name, self.folder, **{
                 "COMANDA_POSTGRES": self.database.conninfo, "COMANDA_AMQP": self.broker.url,
                 "COMANDA_SAGAS": SAGAS, **self.settings, **settings})
-        for name in names:
+        for name in names if wait else ():
             self.daemons[name].wait_ready()
         return self
 

@@ -154,6 +154,32 @@ static void look_for_missing(const struct look *look, const struct saga_definiti
                                 " comandactl dlq list saga");
 }
 
+// Without its definition a running saga waits for ever.
+static void look_for_definitions(const struct look *look)
+{
+    struct doctor *doctor = look->doctor;
+    struct saga_in_use *used = NULL;
+    size_t count = 0;
+    int64_t sagas = 0;
+    if (saga_watch_in_use(look->postgres, doctor->ctl->arena, &used, &count) != STATUS_OK) {
+        say_failed(look, "sagas running");
+        return;
+    }
+    for (size_t at = 0; at < count; at++) {
+        sagas += used[at].count;
+        if (saga_definitions_find(doctor->sagas, used[at].name, used[at].version) == NULL) {
+            doctor_say(doctor, "sagas running", FINDING_FAULT,
+                       DOCTOR_DETAIL(doctor, "%lld on %.*s version %d, which is not there",
+                                     (long long)used[at].count, STR_FMT(used[at].name),
+                                     (int)used[at].version),
+                       "put its file back beside the newer one until its last saga has ended");
+            return;
+        }
+    }
+    doctor_say(doctor, "sagas running", FINDING_OK,
+               DOCTOR_DETAIL(doctor, "%lld, each with its definition", (long long)sagas), "");
+}
+
 static void look_at_sagas(const struct look *look)
 {
     struct doctor *doctor = look->doctor;
@@ -167,6 +193,7 @@ static void look_at_sagas(const struct look *look)
     if (doctor->sagas == NULL) {
         return;
     }
+    look_for_definitions(look);
     if (saga_watch_parked(look->postgres, asks, doctor->ctl->arena, &parked) != STATUS_OK) {
         say_failed(look, "sagas parked");
         return;

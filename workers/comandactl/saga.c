@@ -65,18 +65,36 @@ static struct str state_of(struct str type)
 }
 
 static const struct table_column list_columns[] = {
-    {"saga", TABLE_TEXT},      {"name", TABLE_TEXT},       {"subject", TABLE_TEXT},
-    {"state", TABLE_TEXT},     {"started_at", TABLE_TEXT}, {"changed_at", TABLE_TEXT},
-    {"version", TABLE_NUMBER}, {"last_event", TABLE_JSON}};
-enum { LIST_COLUMNS = 8, LIST_COLUMNS_FOR_PEOPLE = 7 };
+    {"saga", TABLE_TEXT},         {"name", TABLE_TEXT},       {"subject", TABLE_TEXT},
+    {"state", TABLE_TEXT},        {"started_at", TABLE_TEXT}, {"changed_at", TABLE_TEXT},
+    {"definition", TABLE_NUMBER}, {"loaded", TABLE_TEXT},     {"version", TABLE_NUMBER},
+    {"last_event", TABLE_JSON}};
+enum { LIST_COLUMNS = 10, LIST_COLUMNS_FOR_PEOPLE = 9 };
 
-static void add_listed(struct table *table, const struct saga_listed *saga)
+static bool has_ended(const struct saga_listed *saga)
+{
+    return str_eq(saga->type, STR("SagaCompleted")) || str_eq(saga->type, STR("SagaCompensated"));
+}
+
+// Is the definition that a saga still needs in the folder? definitions NULL: that is not known.
+static struct str loaded(const struct saga_definitions *definitions, const struct saga_listed *saga)
+{
+    if (definitions == NULL || has_ended(saga)) {
+        return (struct str){NULL, 0};
+    }
+    return saga_definitions_find(definitions, saga->name, saga->definition) != NULL ? STR("yes")
+                                                                                    : STR("no");
+}
+
+static void add_listed(struct table *table, const struct saga_definitions *definitions,
+                       const struct saga_listed *saga)
 {
     const struct ctl *ctl = table->ctl;
     const struct str cells[] = {
         table_uuid(ctl, saga->saga.bytes),    saga->name,
         table_uuid(ctl, saga->subject.bytes), state_of(saga->type),
         table_instant(ctl, saga->started_at), table_instant(ctl, saga->changed_at),
+        table_number(ctl, saga->definition),  loaded(definitions, saga),
         table_number(ctl, saga->version),     saga->data};
     (void)table_add(table, cells);
 }
@@ -88,13 +106,14 @@ static enum status list_pages(struct ctl *ctl, struct postgres *postgres, const 
     struct uuid last;
     const struct uuid *before = NULL;
     struct saga_listed *listed = NULL;
+    const struct saga_definitions *definitions = ctl_sagas_if_readable(ctl);
     size_t count = PAGE;
     enum status status = STATUS_OK;
     while (status == STATUS_OK && count == PAGE && table->row_count < limit) {
         status = saga_watch_list(postgres, since, before, PAGE, ctl->arena, &listed, &count);
         for (size_t at = 0; status == STATUS_OK && at < count && table->row_count < limit; at++) {
             if (wanted == NULL || str_eq(state_of(listed[at].type), str_from(wanted))) {
-                add_listed(table, &listed[at]);
+                add_listed(table, definitions, &listed[at]);
             }
             last = listed[at].saga;
             before = &last;
@@ -355,15 +374,21 @@ static enum ctl_exit run_abort(struct ctl *ctl)
     return operate(ctl, SAGA_OPERATOR_ABORT, "undoes what it has done");
 }
 
+#define SAGAS_OPTION                                                                        \
+    {                                                                                       \
+        "--sagas", "FOLDER", "the sagas' definitions (else COMANDA_SAGAS, else conf/sagas)" \
+    }
+
 static const struct ctl_option list_options[] = {
     {"--state", "STATE", "only running, parked, done or compensated ones"},
     {"--days", "N", "begun in the last N days (30)"},
     {"--limit", "N", "at most so many, 1 to 1000 (50), the newest first"},
+    SAGAS_OPTION,
     {NULL, NULL, NULL},
 };
 
 static const struct ctl_option one_options[] = {
-    {"--sagas", "FOLDER", "the sagas' definitions (else COMANDA_SAGAS, else conf/sagas)"},
+    SAGAS_OPTION,
     {NULL, NULL, NULL},
 };
 

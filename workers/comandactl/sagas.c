@@ -11,22 +11,42 @@ enum {
     ANY_RETRY_MS = 1000 // a look at queues does not compare their delays
 };
 
-enum ctl_exit ctl_sagas(struct ctl *ctl, const struct saga_definitions **definitions)
+static const char *folder_of(struct ctl *ctl)
 {
-    const char *folder = ctl_setting(ctl, "--sagas", "COMANDA_SAGAS", "conf/sagas");
-    struct saga_definitions *made = arena_alloc(ctl->arena, sizeof(*made));
+    return ctl_setting(ctl, "--sagas", "COMANDA_SAGAS", "conf/sagas");
+}
+
+// *why: its faults, or why it cannot be read.
+static enum status load(struct ctl *ctl, struct saga_definitions **made, struct str *why)
+{
     struct buffer faults;
     buffer_init(&faults, ctl->arena, FAULTS_BYTES_MAX);
-    enum status status = made == NULL ? STATUS_NO_MEMORY
-                                      : saga_files_load(folder, (struct saga_overrides){0},
-                                                        ctl->arena, made, &faults);
-    if (status != STATUS_OK) {
-        struct str why = buffer_view(&faults);
-        return ctl_fail(ctl, CTL_USAGE, "the sagas of %s cannot be read (--sagas): %.*s", folder,
-                        STR_FMT(why.len > 0 ? why : str_from(status_text(status))));
+    *made = arena_alloc(ctl->arena, sizeof(**made));
+    enum status status = *made == NULL ? STATUS_NO_MEMORY
+                                       : saga_files_load(folder_of(ctl), (struct saga_overrides){0},
+                                                         ctl->arena, *made, &faults);
+    *why = buffer_view(&faults);
+    *why = why->len > 0 ? *why : str_from(status_text(status));
+    return status;
+}
+
+enum ctl_exit ctl_sagas(struct ctl *ctl, const struct saga_definitions **definitions)
+{
+    struct saga_definitions *made;
+    struct str why;
+    if (load(ctl, &made, &why) != STATUS_OK) {
+        return ctl_fail(ctl, CTL_USAGE, "the sagas of %s cannot be read (--sagas): %.*s",
+                        folder_of(ctl), STR_FMT(why));
     }
     *definitions = made;
     return CTL_OK;
+}
+
+const struct saga_definitions *ctl_sagas_if_readable(struct ctl *ctl)
+{
+    struct saga_definitions *made;
+    struct str why;
+    return load(ctl, &made, &why) == STATUS_OK ? made : NULL;
 }
 
 enum ctl_exit ctl_topology(struct ctl *ctl, const struct saga_definitions *definitions,

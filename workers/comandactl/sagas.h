@@ -10,6 +10,9 @@
 // From the folder of --sagas or COMANDA_SAGAS, else conf/sagas.
 enum ctl_exit ctl_sagas(struct ctl *ctl, const struct saga_definitions **definitions);
 
+// NULL: the folder or a file of it cannot be read.
+const struct saga_definitions *ctl_sagas_if_readable(struct ctl *ctl);
+
 // What the relay declares, made from the contexts and the definitions.
 enum ctl_exit ctl_topology(struct ctl *ctl, const struct saga_definitions *definitions,
                            struct topology *topology);

@@ -14,21 +14,34 @@
 #include "saga_metrics.h"
 #include "saga_settings.h"
 #include "timers.h"
+#include "versions.h"
 
 #define SAGA_QUEUE "comanda.saga"
 #define SUBJECT_QUEUE "comanda.ordering"
 
 enum { STATE_BYTES_MAX = 64 * 1024 };
 
+struct saga_work {
+    struct handler_run run;
+    struct saga_versions versions;
+};
+
 // As the runtime's own batches, and counts what became of the sagas.
-static enum status handle_counted(void *run, const struct incoming *messages, size_t count,
+static enum status handle_counted(void *context, const struct incoming *messages, size_t count,
                                   struct arena *arena, const struct message_result **results)
 {
-    enum status status = handler_run_batch(run, messages, count, arena, results);
-    if (status == STATUS_OK) {
-        saga_metrics_count(*results, count);
+    struct saga_work *work = context;
+    enum status status = handler_run_batch(&work->run, messages, count, arena, results);
+    if (status != STATUS_OK) {
+        return status;
     }
-    return status;
+    saga_metrics_count(*results, count);
+    for (size_t at = 0; at < count; at++) {
+        if ((*results)[at].outcome == MESSAGE_TRANSIENT) {
+            saga_versions_doubt(&work->versions);
+        }
+    }
+    return STATUS_OK;
 }
 
 static struct handler_run saga_run(const struct settings *settings, const struct parts *parts,
@@ -63,12 +76,15 @@ int main(int argc, char **argv)
     parts_make_or_exit(&timer_parts, runtime, "");
     struct saga_handler saga = saga_handler(STR("saga"), definitions);
     struct message_handler subject = command_handler(STR("ordering"));
-    struct handler_run run = saga_run(settings, &saga_parts, &saga.handler);
+    struct saga_work work = {.run = saga_run(settings, &saga_parts, &saga.handler)};
+    saga_versions_init(&work.versions, runtime, &saga_parts, definitions);
 
     struct consumer sagas = parts_consumer(&saga_parts, SAGA_QUEUE);
     sagas.handle = handle_counted;
-    sagas.context = &run;
+    sagas.context = &work;
     sagas.name = STR("saga");
+    sagas.ready = saga_versions_ready;
+    sagas.dependencies = &work.versions;
     struct consumer subjects = parts_consumer(&subject_parts, SUBJECT_QUEUE);
     subjects.handler = &subject;
     struct saga_timers timers = {&timer_parts, &saga.handler, definitions};
@@ -77,7 +93,7 @@ int main(int argc, char **argv)
                                          {"timers", saga_timers_run, &timers}};
     int exit_code = runtime_run(runtime, loops, sizeof loops / sizeof *loops);
 
-    state_cache_free(run.cache);
+    state_cache_free(work.run.cache);
     parts_free(&saga_parts);
     parts_free(&subject_parts);
     parts_free(&timer_parts);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the saga daemon counts: sagas by what became of them, the parked and the missing.
+// What the saga daemon counts: sagas by what became of them, the parked, the missing, and
+// those whose definition is not loaded.
 #include "saga_metrics.h"
 
 #include "infrastructure/telemetry/metrics.h"
@@ -20,6 +21,12 @@ static const struct metric_family sagas_missing = {
     .help = "Events older than a step's timeout that should have started a saga and have not.",
 };
 
+static const struct metric_family sagas_not_loaded = {
+    .kind = METRIC_GAUGE,
+    .name = "comanda_sagas_not_loaded",
+    .help = "Running sagas whose version of the definition this process has not.",
+};
+
 static const char *const outcomes[] = {"started", "completed", "compensating", "compensated",
                                        "parked",  "retried",   "aborted"};
 enum { OUTCOMES = sizeof outcomes / sizeof *outcomes };
@@ -35,6 +42,7 @@ void saga_metrics_start(void)
         metric_add(series(i), 0);
     }
     saga_metrics_watched(0, 0);
+    saga_metrics_not_loaded(0);
 }
 
 void saga_metrics_count(const struct message_result *results, size_t count)
@@ -57,4 +65,9 @@ void saga_metrics_watched(int64_t parked, int64_t missing)
 {
     metric_set(metric_of(&sagas_parked, NULL), parked);
     metric_set(metric_of(&sagas_missing, NULL), missing);
+}
+
+void saga_metrics_not_loaded(int64_t sagas)
+{
+    metric_set(metric_of(&sagas_not_loaded, NULL), sagas);
 }

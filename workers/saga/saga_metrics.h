@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the saga daemon counts: sagas by what became of them, the parked and the missing.
+// What the saga daemon counts: sagas by what became of them, the parked, the missing, and
+// those whose definition is not loaded.
 #pragma once
 
 #include <stddef.h>
@@ -13,5 +14,8 @@ void saga_metrics_start(void);
 // Counts what has been committed: started, completed, compensating, compensated, parked, retried,
 // aborted.
 void saga_metrics_count(const struct message_result *results, size_t count);
+
+// Running sagas whose definition this process has not.
+void saga_metrics_not_loaded(int64_t sagas);
 
 void saga_metrics_watched(int64_t parked, int64_t missing);

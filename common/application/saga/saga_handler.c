@@ -38,7 +38,7 @@ static enum status streams(const struct message_handler *handler, const struct i
 }
 
 // The definition that the instance runs on; one that has not begun takes the newest. NULL: either
-// there is no instance and nothing begins one, or its version is not loaded (*cause is set).
+// there is no instance and nothing begins one, or this process lacks its version (*cause is set).
 static const struct saga_definition *definition_of(const struct saga_definitions *definitions,
                                                    const struct saga_message *message, size_t index,
                                                    const struct saga_state *state,
@@ -53,7 +53,7 @@ static const struct saga_definition *definition_of(const struct saga_definitions
         saga_definitions_find(definitions, state->saga, state->version);
     if (definition == NULL) {
         *cause = arena_printf(
-            arena, "saga %.*s version %d is not loaded: its file stays until its last saga ends",
+            arena, "%.*s version %d is not loaded: its file stays until its last saga ends",
             STR_FMT(state->saga), (int)state->version);
     } else if (saga_definition_call(definition, state->at.step, state->at.direction, &step) ==
                NULL) {
@@ -107,7 +107,8 @@ static enum status advance(const struct saga_handler *saga, const struct incomin
     const struct saga_definition *definition =
         definition_of(saga->definitions, message, index, state, arena, cause);
     if (definition == NULL) {
-        return cause->len > 0 ? STATUS_INVALID : no_instance(message, cause);
+        // Another process, or this one with its file back, can do what this one cannot.
+        return cause->len > 0 ? STATUS_UNAVAILABLE : no_instance(message, cause);
     }
     if (read_cue(definition, incoming, message, &input)) {
         decision = saga_decide(definition, state, &input, arena);

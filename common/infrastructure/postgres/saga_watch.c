@@ -118,6 +118,51 @@ enum status saga_watch_parked(struct postgres *postgres, int32_t asks, struct ar
     return status;
 }
 
+static enum status read_in_use(const PGresult *result, struct arena *arena,
+                               struct saga_in_use **used, size_t *count)
+{
+    size_t rows = (size_t)PQntuples(result);
+    struct saga_in_use *read = arena_array(arena, rows, sizeof *read);
+    bool bad = false;
+    bool full = read == NULL && rows > 0;
+    for (size_t i = 0; i < rows && !full; i++) {
+        struct binary_row row = {result, (int)i, false};
+        read[i] = (struct saga_in_use){.name = arena_str(arena, binary_bytes(&row, 0)),
+                                       .version = binary_int4(&row, 1),
+                                       .count = binary_int8(&row, 2),
+                                       .example = binary_uuid(&row, 3)};
+        bad = bad || row.bad;
+        full = read[i].name.data == NULL;
+    }
+    if (bad || full) {
+        return bad ? STATUS_MALFORMED : STATUS_NO_MEMORY;
+    }
+    *used = read;
+    *count = rows;
+    return STATUS_OK;
+}
+
+enum status saga_watch_in_use(struct postgres *postgres, struct arena *arena,
+                              struct saga_in_use **used, size_t *count)
+{
+    PGresult *result;
+    struct statement statement;
+    struct binary_params params;
+    binary_params_begin(&params, &statement, arena, "sagas_running",
+                        "select saga, saga_version, running, example from comanda.sagas_running()"
+                        " order by saga, saga_version",
+                        NULL);
+    if (params.status != STATUS_OK) {
+        return params.status;
+    }
+    enum status status = postgres_run(postgres, &statement, POSTGRES_READS, &result);
+    if (status == STATUS_OK) {
+        status = read_in_use(result, arena, used, count);
+        PQclear(result);
+    }
+    return status;
+}
+
 static enum status read_listed(const PGresult *result, int at, struct arena *arena,
                                struct saga_listed *listed)
 {
@@ -126,12 +171,13 @@ static enum status read_listed(const PGresult *result, int at, struct arena *are
         .saga = binary_uuid(&row, 0),
         .tenant = arena_str(arena, binary_bytes(&row, 1)),
         .name = arena_str(arena, binary_bytes(&row, 2)),
-        .subject = binary_uuid(&row, 3),
-        .started_at = binary_instant(&row, 4),
-        .version = binary_int4(&row, 5),
-        .changed_at = binary_instant(&row, 6),
-        .type = arena_str(arena, binary_bytes(&row, 7)),
-        .data = arena_str(arena, binary_bytes(&row, 8)),
+        .definition = binary_int4(&row, 3),
+        .subject = binary_uuid(&row, 4),
+        .started_at = binary_instant(&row, 5),
+        .version = binary_int4(&row, 6),
+        .changed_at = binary_instant(&row, 7),
+        .type = arena_str(arena, binary_bytes(&row, 8)),
+        .data = arena_str(arena, binary_bytes(&row, 9)),
     };
     if (row.bad) {
         return STATUS_MALFORMED;
@@ -167,8 +213,8 @@ enum status saga_watch_list(struct postgres *postgres, instant_us since, const s
     struct binary_params params;
     PGresult *result;
     binary_params_begin(&params, &statement, arena, "saga_instances",
-                        "select stream_id, tenant, saga, subject, started_at, version, "
-                        "changed_at, type, data from comanda.saga_instances($1, $2, $3)",
+                        "select stream_id, tenant, saga, saga_version, subject, started_at, "
+                        "version, changed_at, type, data from comanda.saga_instances($1, $2, $3)",
                         types);
     binary_param_instant(&params, since);
     if (before == NULL) {

@@ -26,13 +26,26 @@ enum status saga_watch_missing(struct postgres *postgres, const struct saga_defi
 enum status saga_watch_parked(struct postgres *postgres, int32_t asks, struct arena *arena,
                               int64_t *count) MUST_CHECK;
 
+// Sagas that have not ended, of one version of a definition.
+struct saga_in_use {
+    struct str name;
+    int32_t version;
+    int64_t count;
+    struct uuid example; // the oldest instance's stream
+};
+
+// One element a version in use. Reads a row for each saga that runs: not for every second.
+enum status saga_watch_in_use(struct postgres *postgres, struct arena *arena,
+                              struct saga_in_use **used, size_t *count) MUST_CHECK;
+
 struct saga_listed {
     struct uuid saga; // the instance's stream
     struct str tenant;
     struct str name;
+    int32_t definition; // its version
     struct uuid subject;
     instant_us started_at;
-    int32_t version;
+    int32_t version; // of the stream
     instant_us changed_at;
     struct str type; // of the last saga event: SagaAdvanced, SagaParked, …
     struct str data;

@@ -413,12 +413,23 @@ Test(saga_handler, given_an_order_that_cannot_make_a_later_payload_when_placed_t
     cr_assert_not_null(saga_fixture_find(cause, "$.ship_to"), "%.*s", STR_FMT(cause));
 }
 
-Test(saga_handler, given_a_version_that_is_not_loaded_when_a_reply_comes_then_it_is_poison)
+Test(saga_handler, given_a_version_that_is_not_loaded_when_a_message_comes_then_it_waits)
 {
     struct saga_state *state = given_started();
     state->version = 9;
-    cr_assert_eq(when(state, a_reply("authorize", "forward", "ok")), STATUS_INVALID);
+    cr_assert_eq(when(state, a_reply("authorize", "forward", "ok")), STATUS_UNAVAILABLE);
     cr_assert_not_null(saga_fixture_find(cause, "version 9"));
+    cr_assert_eq(reaction.row_count, 0);
+    cr_assert_eq(when(state, an_event("OrderCancelRequested")), STATUS_UNAVAILABLE);
+    cr_assert_eq(when_operator(state, SAGA_OPERATOR_ABORT), STATUS_UNAVAILABLE);
+}
+
+Test(saga_handler, given_a_file_that_was_changed_under_a_saga_when_a_reply_comes_then_it_waits)
+{
+    struct saga_state *state = given_started();
+    state->at.step = STR("pay");
+    cr_assert_eq(when(state, a_reply("pay", "forward", "ok")), STATUS_UNAVAILABLE);
+    cr_assert_not_null(saga_fixture_find(cause, "no step pay"));
 }
 
 Test(saga_handler, given_a_newer_version_when_a_saga_runs_then_it_ends_on_the_one_it_began_with)

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Does this process have the definition of every saga that runs? One that has not takes no messages
+// of sagas: they wait in the queue for a process that has.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "application/saga/definition.h"
+#include "runtime/parts.h"
+#include "runtime/runtime.h"
+
+// For one loop, one thread.
+struct saga_versions {
+    struct parts *parts;
+    const struct saga_definitions *definitions;
+    bool lacking;       // at the last look
+    int64_t look_at_ms; // the next one
+};
+
+void saga_versions_init(struct saga_versions *versions, struct runtime *runtime,
+                        struct parts *parts, const struct saga_definitions *definitions);
+
+// A message met a version that is not loaded: the next question looks again.
+void saga_versions_doubt(struct saga_versions *versions);
+
+// As consumer.ready, context a struct saga_versions: the parts' readiness, and "sagas".
+bool saga_versions_ready(struct runtime *runtime, void *versions);
