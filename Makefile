@@ -110,12 +110,15 @@ $(eval $(call program_rule,bin,comandactl,comandactl,$(REGISTRY)))
 $(eval $(call program_rule,seam/bin,comandactl,comandactl,$(SEAM_SOURCES)))
 
 # A test binary per file; tests/support is linked into each. A test that brings its own registry
-# says so by a line `// registry: PATH`; tests/contexts/registry.c brings all of that folder.
+# says so by a line `// registry: PATH`; tests/contexts/registry.c brings all of that folder. One
+# that tests a part of the runtime names its sources by a line `// links: PATH …`.
+links_line = $(shell sed -n 's|^// links: ||p' $(1))
 registry_line = $(shell sed -n 's|^// registry: ||p' $(1))
 test_registry = $(or $(filter-out tests/contexts/%,$(registry_line)),\
                 $(if $(registry_line),$(SEAM_SOURCES),$(REGISTRY)))
 define test_rule
-$(BUILD)/tests/$(1): $(call objects,tests/$(1).c $(TEST_SUPPORT) $(call test_registry,tests/$(1).c)) $(LINK_LIBS)
+$(BUILD)/tests/$(1): $(call objects,tests/$(1).c $(TEST_SUPPORT) $(call links_line,tests/$(1).c) \
+                     $(call test_registry,tests/$(1).c)) $(LINK_LIBS)
 	@mkdir -p $$(@D)
 	$(CC) $(LDFLAGS_ALL) $$(filter %.o,$$^) $(LINK_LIBS) $(PKG_LIBS) -lcriterion -lm -pthread -o $$@
 endef

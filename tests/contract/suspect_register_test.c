@@ -81,7 +81,7 @@ PROMISE(given_a_cleared_message_when_marked_then_it_counts_from_one)
 {
     struct uuid message = new_message();
     (void)mark(suspects, STR("payment"), message);
-    cr_assert_eq(suspect_register_clear(suspects, STR("payment"), message), STATUS_OK);
+    cr_assert_eq(suspect_register_clear(suspects, STR("payment"), &message, 1), STATUS_OK);
     cr_assert_eq(mark(suspects, STR("payment"), message), 1);
 }
 
@@ -95,7 +95,65 @@ PROMISE(given_another_consumer_or_message_when_marked_then_they_are_apart)
 
 PROMISE(given_a_message_that_was_not_marked_when_cleared_then_that_is_fine)
 {
-    cr_assert_eq(suspect_register_clear(suspects, STR("payment"), new_message()), STATUS_OK);
+    struct uuid message = new_message();
+    cr_assert_eq(suspect_register_clear(suspects, STR("payment"), &message, 1), STATUS_OK);
+}
+
+enum { GROUP = 4 };
+
+static void given_group(struct uuid messages[GROUP])
+{
+    for (int at = 0; at < GROUP; at++) {
+        messages[at] = new_message();
+    }
+}
+
+static void then_known(struct suspect_register *suspects, const struct uuid messages[GROUP],
+                       bool first, bool others)
+{
+    bool known[GROUP];
+    cr_assert_eq(suspect_register_mark_group(suspects, STR("payment"), messages, GROUP, known),
+                 STATUS_OK);
+    cr_assert_eq(known[0], first);
+    for (int at = 1; at < GROUP; at++) {
+        cr_assert_eq(known[at], others, "message %d", at);
+    }
+}
+
+PROMISE(given_a_group_when_marked_again_then_each_is_known_and_has_no_attempts_alone)
+{
+    struct uuid messages[GROUP];
+    given_group(messages);
+    then_known(suspects, messages, false, false);
+    then_known(suspects, messages, true, true);
+    cr_assert_eq(mark(suspects, STR("payment"), messages[1]), 1);
+}
+
+PROMISE(given_a_group_when_cleared_then_nothing_of_it_is_known)
+{
+    struct uuid messages[GROUP];
+    given_group(messages);
+    then_known(suspects, messages, false, false);
+    cr_assert_eq(suspect_register_clear(suspects, STR("payment"), messages, GROUP), STATUS_OK);
+    then_known(suspects, messages, false, false);
+}
+
+PROMISE(given_one_that_was_marked_alone_when_in_a_group_then_it_is_known_and_keeps_its_attempts)
+{
+    struct uuid messages[GROUP];
+    given_group(messages);
+    (void)mark(suspects, STR("payment"), messages[0]);
+    then_known(suspects, messages, true, false);
+    cr_assert_eq(mark(suspects, STR("payment"), messages[0]), 2);
+}
+
+PROMISE(given_one_message_twice_in_a_group_when_marked_then_that_is_fine)
+{
+    struct uuid messages[GROUP];
+    given_group(messages);
+    messages[2] = messages[3];
+    then_known(suspects, messages, false, false);
+    then_known(suspects, messages, true, true);
 }
 
 Test(suspect_register_memory, given_no_room_when_marked_then_it_says_so, .init = open_both,

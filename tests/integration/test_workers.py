@@ -325,6 +325,10 @@ def test_a_message_that_kills_its_process_ends_alone_in_the_dead_letters(databas
     first = start("payment", COMANDA_CRASHES=2, COMANDA_EFFECT_TIMEOUT="30s").wait_ready()
     until(lambda: waits_for_lock(database), "the whole batch in hand")
     first.stop(signal.SIGKILL)
+    second = start("payment", COMANDA_CRASHES=2, COMANDA_EFFECT_TIMEOUT="30s")
+    until(lambda: database.rows("select count(*), sum(attempts) from comanda.suspects") == [(41, 0)]
+          and waits_for_lock(database), "all of them together once more, marked")
+    second.stop(signal.SIGKILL)
     for crash in (1, 2):
         daemon = start("payment", COMANDA_CRASHES=2, COMANDA_EFFECT_TIMEOUT="30s")
         until(lambda: database.rows("select attempts from comanda.suspects where message_id = %s",
@@ -339,6 +343,25 @@ def test_a_message_that_kills_its_process_ends_alone_in_the_dead_letters(databas
     assert broker.ready("comanda.payment.dead") == 0
     assert database.rows("select count(*) from comanda.suspects") == [(0,)]
     lock.close()
+
+
+def test_what_a_killed_process_had_in_hand_comes_again_in_batches(database, broker, start):
+    """The broker says of 300 messages that they come again; nothing is wrong with any of them."""
+    slow = uuid7()
+    lock = hold_payment(database, slow)
+    ids = [send(broker, "payments.authorize_payment", AUTHORIZE, slow)]
+    ids += [send(broker, "payments.authorize_payment", AUTHORIZE, uuid7()) for _ in range(299)]
+    first = start("payment", COMANDA_EFFECT_TIMEOUT="30s").wait_ready()
+    until(lambda: waits_for_lock(database), "a batch in hand")
+    until(lambda: broker.ready("comanda.payment") == 0, "the other ones handed out too")
+    first.stop(signal.SIGKILL)
+    lock.close()
+    daemon = start("payment")
+    until(lambda: len(replies(database, *ids)) == 300, "a reply to each", 40)
+    batches = daemon.metric('comanda_message_batch_count{queue="comanda.payment"}')
+    assert batches < 30, f"they went nearly one by one, in {batches} batches"
+    until(lambda: database.rows("select count(*) from comanda.suspects") == [(0,)], "no mark left")
+    assert broker.ready("comanda.payment.dead") == 0
 
 
 def test_kill_in_the_middle_loses_and_doubles_nothing(database, broker, start):

@@ -3,8 +3,9 @@
 // batch, one multiple ack after it, the failure ladder for what fails.
 //
 // A server that is away is no message's fault: the batch stays in hand, unacknowledged, until the
-// server is back. Messages that come again after a process has died are handled alone, each marked
-// before, so that one which kills its process is found and ends in the dead letters by itself.
+// server is back. Messages that come again after a process has died are marked while they are
+// handled: together the first time, alone when that process died too, so that one which kills its
+// process is found and ends in the dead letters by itself.
 #pragma once
 
 #include <stddef.h>

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Port: how often a message was being handled alone when its process died. Blocking.
+// Port: how often a message was in hand when its process died. Blocking.
 //
-// Delivery counts of the broker blame every message that was in the hands of a process that died; a
-// mark is set only on the one that is handled alone right now, so its neighbours stay clean.
+// Delivery counts of the broker blame every message that was in the hands of a process that died.
+// Here messages that come again are marked while they are handled: as a group first, and one that
+// was in a group when its process died, alone. Attempts are counted alone only, so neighbours stay
+// clean.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/status.h"
@@ -13,15 +16,23 @@
 
 struct suspect_register;
 
-// Counts one more attempt and commits it. *attempts: with this one.
+// Marks messages that are handled together, 0 attempts each, and commits it. known: one each; true:
+// it had a mark already, which stays as it was.
+typedef enum status suspect_register_mark_group_fn(struct suspect_register *suspects,
+                                                   struct str consumer, const struct uuid *messages,
+                                                   size_t count, bool *known) MUST_CHECK;
+
+// Counts one more attempt alone and commits it. *attempts: with this one.
 typedef enum status suspect_register_mark_fn(struct suspect_register *suspects, struct str consumer,
                                              struct uuid message, int *attempts) MUST_CHECK;
 
-// The process has survived the message: forgets it.
+// The process has survived the messages: forgets them.
 typedef enum status suspect_register_clear_fn(struct suspect_register *suspects,
-                                              struct str consumer, struct uuid message) MUST_CHECK;
+                                              struct str consumer, const struct uuid *messages,
+                                              size_t count) MUST_CHECK;
 
 struct suspect_register_ops {
+    suspect_register_mark_group_fn *mark_group;
     suspect_register_mark_fn *mark;
     suspect_register_clear_fn *clear;
 };
@@ -29,6 +40,14 @@ struct suspect_register_ops {
 struct suspect_register {
     const struct suspect_register_ops *ops;
 };
+
+static inline enum status suspect_register_mark_group(struct suspect_register *suspects,
+                                                      struct str consumer,
+                                                      const struct uuid *messages, size_t count,
+                                                      bool *known)
+{
+    return suspects->ops->mark_group(suspects, consumer, messages, count, known);
+}
 
 static inline enum status suspect_register_mark(struct suspect_register *suspects,
                                                 struct str consumer, struct uuid message,
@@ -38,7 +57,8 @@ static inline enum status suspect_register_mark(struct suspect_register *suspect
 }
 
 static inline enum status suspect_register_clear(struct suspect_register *suspects,
-                                                 struct str consumer, struct uuid message)
+                                                 struct str consumer, const struct uuid *messages,
+                                                 size_t count)
 {
-    return suspects->ops->clear(suspects, consumer, message);
+    return suspects->ops->clear(suspects, consumer, messages, count);
 }

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the parts of the consumer share; nobody else includes it.
+#pragma once
+
+#include "application/handler/handler_run.h"
+#include "base/backoff.h"
+#include "runtime/consumer.h"
+#include "runtime/consumer_metrics.h"
+
+struct consumer_loop {
+    struct runtime *runtime;
+    const struct consumer *consumer;
+    struct str queue;
+    struct str name;
+    struct handler_run run;
+    struct consumer_metrics metrics;
+    struct backoff backoff;
+    struct arena received; // a batch's messages, until they are acknowledged
+    struct arena work;     // one try at handling them
+    size_t batch_max;
+    int linger_ms;
+    int crashes_max;
+    int64_t check_at_ms;
+};
+
+// What came, and what became of it.
+struct consumer_batch {
+    struct message *messages;
+    struct incoming *incoming;
+    struct message_result *results;
+    bool *settled; // has its result
+    size_t count;
+};
+
+// Waits as long as the backoff says; false: the process was asked to end. The connections breathe.
+bool consumer_rest(struct consumer_loop *loop);
+
+// Waits until the servers are there; false: asked to end first.
+bool consumer_wait_until_ready(struct consumer_loop *loop);
+
+void consumer_note_bus(struct consumer_loop *loop, enum status status);
+
+// Room for the batch's results. False: no memory.
+bool consumer_batch_make(struct consumer_loop *loop, struct consumer_batch *batch);
+
+// Reads and handles the messages. What is not settled afterwards is to be given back: the process
+// was asked to end, or there is no memory.
+void consumer_batch_handle(struct consumer_loop *loop, struct consumer_batch *batch);
+
+// Publishes copies of what failed to the failure ladder. False: they are not there, and nothing may
+// be acknowledged but what was handled.
+bool consumer_batch_climb(struct consumer_loop *loop, const struct consumer_batch *batch);
