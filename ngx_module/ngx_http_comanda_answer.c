@@ -108,6 +108,8 @@ static struct str title_of(ngx_uint_t status)
         return STR("Not Found");
     case 405:
         return STR("Method Not Allowed");
+    case 408:
+        return STR("Request Timeout");
     case 409:
         return STR("Conflict");
     case 412:
@@ -126,10 +128,16 @@ static struct str title_of(ngx_uint_t status)
         return STR("Request Header Fields Too Large");
     case 500:
         return STR("Internal Server Error");
+    case 501:
+        return STR("Not Implemented");
+    case 502:
+        return STR("Bad Gateway");
     case 503:
         return STR("Service Unavailable");
     case 504:
         return STR("Gateway Timeout");
+    case 505:
+        return STR("HTTP Version Not Supported");
     }
     return STR("Error");
 }

@@ -19,26 +19,38 @@ enum {
 
 static const int64_t key_retention_ms = (int64_t)KEY_RETENTION_DAYS * 24 * 3600 * 1000;
 
+// A request that never becomes a command. It is counted here; what is not answered when its request
+// ends counts as left by its client.
 static ngx_int_t refuse(ngx_http_request_t *r, ngx_uint_t status, struct str slug,
                         struct str detail)
 {
+    const struct ngx_http_comanda_command_conf *conf =
+        ngx_http_get_module_loc_conf(r, ngx_http_comanda_command_module);
+    struct ngx_http_comanda_command_job *job =
+        ngx_http_get_module_ctx(r, ngx_http_comanda_command_module);
+    if (job != NULL) {
+        job->answered = true;
+    }
+    ngx_http_comanda_metric_add(
+        conf->outcomes[status == NGX_HTTP_NOT_FOUND ? OUTCOME_NOT_FOUND : OUTCOME_MALFORMED], 1);
     return ngx_http_comanda_problem(r, status, slug, detail, NULL);
 }
 
 // --- headers ---
 
-// application/json, with any parameters; nothing that would have to be decoded first.
+// application/json once, with any parameters; nothing that would have to be decoded first.
 static bool is_json(ngx_http_request_t *r)
 {
     static const char wanted[] = "application/json";
-    const ngx_table_elt_t *header = r->headers_in.content_type;
     ngx_uint_t encodings;
+    ngx_uint_t types;
+    struct str header = ngx_http_comanda_header(r, STR("content-type"), &types);
     (void)ngx_http_comanda_header(r, STR("content-encoding"), &encodings);
-    if (header == NULL || encodings > 0) {
+    if (types != 1 || encodings > 0) {
         return false;
     }
     struct str type, parameters;
-    (void)str_split(ngx_http_comanda_str(header->value), ';', &type, &parameters);
+    (void)str_split(header, ';', &type, &parameters);
     while (type.len > 0 && (type.data[type.len - 1] == ' ' || type.data[type.len - 1] == '\t')) {
         type.len--;
     }
@@ -221,7 +233,7 @@ static ngx_int_t handle_command(ngx_http_request_t *r)
     }
     if (!is_json(r)) {
         return refuse(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE, STR("unsupported-media-type"),
-                      STR("send application/json without a Content-Encoding"));
+                      STR("send application/json, once, without a Content-Encoding"));
     }
     struct ngx_http_comanda_command_job *job = ngx_http_comanda_command_job_new(
         r, ngx_http_get_module_loc_conf(r, ngx_http_comanda_command_module));

@@ -15,7 +15,7 @@ enum command_outcome {
     OUTCOME_ACCEPTED,
     OUTCOME_UNCHANGED, // a success without an event
     OUTCOME_REPLAYED,
-    OUTCOME_MALFORMED,
+    OUTCOME_MALFORMED, // of headers too: no command can be read
     OUTCOME_INVALID,
     OUTCOME_NOT_FOUND,
     OUTCOME_REJECTED,

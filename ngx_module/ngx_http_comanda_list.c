@@ -16,6 +16,7 @@ enum {
     FILTER_VALUES_MAX = 32,
     SEAL_LEN = 8,
     AFTER_BYTES_MAX = 512, // of a decoded place in a list
+    ARGUMENT_SHOWN_MAX = 64,
 };
 
 struct loc_conf {
@@ -50,8 +51,11 @@ struct arguments {
 static ngx_int_t refuse_argument(ngx_http_request_t *r, struct str name, const char *what)
 {
     u_char text[256];
-    u_char *end = ngx_snprintf(text, sizeof(text), "the argument \"%*s\" %s",
-                               name.len < 64 ? name.len : 64, name.data, what);
+    if (!str_is_text(name) || name.len > ARGUMENT_SHOWN_MAX) {
+        name = STR("(too long, or no UTF-8)");
+    }
+    u_char *end =
+        ngx_snprintf(text, sizeof(text), "the argument \"%*s\" %s", name.len, name.data, what);
     struct str detail =
         ngx_http_comanda_copy(r->pool, (struct str){(const char *)text, (size_t)(end - text)});
     return ngx_http_comanda_problem(r, NGX_HTTP_BAD_REQUEST, STR("bad-argument"), detail, NULL);
@@ -151,7 +155,7 @@ static bool open_place(ngx_http_request_t *r, struct str text, struct document_p
     struct str sort = {(const char *)bytes + SEAL_LEN, len - SEAL_LEN};
     seal_place(page, sort, seal);
     page->after = sort;
-    return ngx_memcmp(seal, bytes, SEAL_LEN) == 0;
+    return ngx_memcmp(seal, bytes, SEAL_LEN) == 0 && str_is_text(sort);
 }
 
 static void write_place(const struct document_page *page, struct str sort, struct buffer *out)

@@ -28,7 +28,7 @@ struct page {
 static struct page page_of(ngx_uint_t status)
 {
     static const struct page pages[] = {
-        {400, {"bad-request", 11}, {"the request is not valid HTTP", 29}},
+        {400, {"bad-request", 11}, {"this is not valid HTTP, or its headers are too large", 52}},
         {403, {"forbidden", 9}, {"this is not open to you", 23}},
         {404, {"not-found", 9}, {"there is nothing at this address", 32}},
         {405, {"method-not-allowed", 18}, {"use one of the methods that Allow lists", 39}},
@@ -36,9 +36,11 @@ static struct page page_of(ngx_uint_t status)
         {413, {"content-too-large", 17}, {"the body is larger than is taken here", 37}},
         {414, {"uri-too-long", 12}, {"the address is longer than is taken here", 40}},
         {415, {"unsupported-media-type", 22}, {"send application/json", 21}},
+        {501, {"not-supported", 13}, {"no transfer coding but chunked is served", 40}},
         {502, {"bad-gateway", 11}, {"the server behind gave no good answer", 37}},
         {503, {"unavailable", 11}, {"not begun: ask again later", 26}},
         {504, {"gateway-timeout", 15}, {"the server behind did not answer in time", 40}},
+        {505, {"not-supported", 13}, {"this version of HTTP is not served", 34}},
     };
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
         if (pages[i].status == status) {

@@ -321,7 +321,8 @@ static ngx_int_t handle_query(ngx_http_request_t *r)
     if (ngx_http_complex_value(r, conf->key, &key) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    if (key.len == 0 || key.len > KEY_LEN_MAX) {
+    // What no store can hold names nothing; it must not reach a statement that others share.
+    if (key.len == 0 || key.len > KEY_LEN_MAX || !str_is_text(ngx_http_comanda_str(key))) {
         return answer_not_found(r);
     }
     struct query *query = new_query(r, conf, ngx_http_comanda_str(key));

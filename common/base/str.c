@@ -65,6 +65,43 @@ bool str_to_int64(struct str text, int64_t *value)
     return true;
 }
 
+size_t str_utf8_len(struct str text)
+{
+    const unsigned char *at = (const unsigned char *)text.data;
+    if (text.len == 0) {
+        return 0;
+    }
+    size_t len = at[0] == 0     ? 0
+                 : at[0] < 0x80 ? 1
+                 : at[0] < 0xc2 ? 0
+                 : at[0] < 0xe0 ? 2
+                 : at[0] < 0xf0 ? 3
+                                : 4;
+    if (len == 0 || at[0] > 0xf4 || len > text.len) {
+        return 0;
+    }
+    for (size_t next = 1; next < len; next++) {
+        if ((at[next] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    bool overlong = (at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xf0 && at[1] < 0x90);
+    bool outside = (at[0] == 0xed && at[1] > 0x9f) || (at[0] == 0xf4 && at[1] > 0x8f);
+    return overlong || outside ? 0 : len;
+}
+
+bool str_is_text(struct str text)
+{
+    while (text.len > 0) {
+        size_t len = str_utf8_len(text);
+        if (len == 0) {
+            return false;
+        }
+        text = (struct str){text.data + len, text.len - len};
+    }
+    return true;
+}
+
 uint64_t str_hash(struct str text)
 {
     uint64_t hash = 14695981039346656037u;

@@ -39,5 +39,12 @@ bool str_split(struct str text, char separator, struct str *head, struct str *re
 // does not fit.
 bool str_to_int64(struct str text, int64_t *value);
 
+// How many bytes the UTF-8 character at the front takes; 0: none stands there whole, or it is
+// overlong, a surrogate, above U+10FFFF or U+0000.
+size_t str_utf8_len(struct str text);
+
+// Text that every store takes: UTF-8 without U+0000. The empty view is one.
+bool str_is_text(struct str text);
+
 // FNV-1a, 64 bits; for tables in memory, never for keys that an attacker chooses.
 uint64_t str_hash(struct str text);

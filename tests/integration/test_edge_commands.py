@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands through the edge: group commit, twins, halving, clients that leave, what it refuses."""
+import base64
+import hashlib
 import json
 import os
 import pathlib
@@ -298,3 +300,56 @@ def test_given_a_body_in_pieces_then_it_is_read_whole(edge):
         client.sendall(b"0\r\n\r\n")
         answer = client.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 201")
+
+
+def test_given_bytes_that_are_no_text_then_the_request_alone_is_refused(edge):
+    order = edge.place().json["id"]
+    for path in ("/v1/orders/%ff", "/v1/products/%c0%80", "/v1/products/a%ed%a0%80"):
+        assert edge.get(path).status == 404, path
+    for sort in (b"\xff\xfe", b"a\0b", b"\xc3"):
+        seal = hashlib.sha256(b"main\0products\0\0\0" + sort).digest()[:8]
+        after = base64.urlsafe_b64encode(seal + sort).decode().rstrip("=")
+        assert edge.get(f"/v1/products?after={after}").slug == "bad-argument"
+    # Those that share a statement with it get their documents.
+    threads = together(lambda n: edge.get("/v1/products/%ff" if n % 2 else f"/v1/orders/{order}"),
+                       16)
+    assert [answer.status for answer in threads] == [200, 404] * 8
+
+
+def raw(edge, request):
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as client:
+        client.sendall(request)
+        answer = b""
+        while part := client.recv(65536):
+            answer += part
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body.decode())
+
+
+@pytest.mark.parametrize("line, headers, status, slug", [
+    (b"GET /healthz HTTP/3.0", b"", 505, "not-supported"),
+    (b"POST /v1/orders HTTP/1.1", b"Transfer-Encoding: gzip\r\n", 501, "not-supported"),
+    (b"GET /v1/products?\xff=1 HTTP/1.1", b"", 400, "bad-argument"),
+    (b"GET /healthz HTTP/1.1", b"X: " + b"x" * 70000 + b"\r\n", 400, "bad-request"),
+])
+def test_given_what_is_no_request_then_the_problem_is_the_callers(edge, line, headers, status,
+                                                                  slug):
+    found, problem = raw(edge, line + b"\r\nHost: x\r\nConnection: close\r\n" + headers + b"\r\n")
+    assert (found, problem["status"]) == (status, status)
+    assert problem["type"] == "urn:comanda:problem:" + slug
+    assert problem["title"] != "Error"
+
+
+def test_given_headers_that_are_refused_then_they_are_no_client_that_left(edge):
+    order = edge.place().json["id"]
+    outcomes = 'comanda_commands_total{command="ordering.cancel_order",outcome='
+    before = [edge.metric(outcomes + name) for name in ('"aborted"', '"malformed"', '"not_found"')]
+    reason = {"reason": "changed my mind"}
+    path = f"/v1/orders/{order}/cancellation"
+    assert edge.call("POST", path, reason).slug == "idempotency-key-missing"
+    assert edge.call("POST", path, reason, headers={"Content-Type": "text/plain"}).status == 415
+    assert edge.cancel("no-id").status == 404
+    assert edge.cancel(order, headers={"If-Match": ""}).slug == "bad-argument"
+    after = [edge.metric(outcomes + name) for name in ('"aborted"', '"malformed"', '"not_found"')]
+    assert [now - then for now, then in zip(after, before)] == [0, 3, 1]
+    assert edge.get(f"/v1/orders/{order}").json["status"] == "placed"

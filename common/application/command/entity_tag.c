@@ -95,7 +95,7 @@ bool entity_tag_read_match(struct str header, struct precondition *precondition)
         read.versions[read.count++] = version;
     }
     *precondition = read;
-    return true;
+    return read.kind != PRECONDITION_NONE; // a condition that names nothing is no condition
 }
 
 bool entity_tag_none_match(struct str header, int32_t version)

@@ -8,8 +8,9 @@
 #include "application/command/command_flow.h"
 #include "base/str.h"
 
-// If-Match, by strong comparison; an empty header is PRECONDITION_NONE. False: not well-formed, or
-// more tags than a precondition holds.
+// If-Match, by strong comparison. False: not well-formed, no tag at all (who sends an empty one has
+// lost his tag, and must not be taken to want no condition), or more tags than a precondition
+// holds.
 bool entity_tag_read_match(struct str header, struct precondition *precondition);
 
 // Does If-None-Match name this version, by weak comparison? One that is not well-formed names none.

@@ -41,28 +41,6 @@ static bool add(struct line *line, struct str text)
     return true;
 }
 
-// How many bytes of a whole UTF-8 character stand at the front; 0: none, foreign bytes may be cut.
-static size_t utf8_len(const unsigned char *at, size_t left)
-{
-    size_t len = at[0] == 0     ? 0
-                 : at[0] < 0x80 ? 1
-                 : at[0] < 0xc2 ? 0
-                 : at[0] < 0xe0 ? 2
-                 : at[0] < 0xf0 ? 3
-                                : 4;
-    if (len == 0 || at[0] > 0xf4 || len > left) {
-        return 0;
-    }
-    for (size_t next = 1; next < len; next++) {
-        if ((at[next] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    bool overlong = (at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xf0 && at[1] < 0x90);
-    bool outside = (at[0] == 0xed && at[1] > 0x9f) || (at[0] == 0xf4 && at[1] > 0x8f);
-    return overlong || outside ? 0 : len;
-}
-
 static bool add_escaped(struct line *line, unsigned char byte)
 {
     static const char hex[] = "0123456789abcdef";
@@ -74,8 +52,8 @@ static bool add_escaped(struct line *line, unsigned char byte)
 
 static bool add_character(struct line *line, const unsigned char *at, size_t left, size_t *len)
 {
-    *len = utf8_len(at, left);
-    if (*len == 0) { // not UTF-8: the replacement character stands for the byte
+    *len = str_utf8_len((struct str){(const char *)at, left});
+    if (*len == 0) { // no text: the replacement character stands for the byte
         *len = 1;
         return add(line, STR("\xef\xbf\xbd"));
     }

@@ -57,3 +57,26 @@ Test(str, given_the_published_vectors_when_hashed_then_it_is_fnv_1a)
     cr_assert_eq(str_hash(STR("a")), UINT64_C(0xaf63dc4c8601ec8c));
     cr_assert_eq(str_hash(STR("foobar")), UINT64_C(0x85944171f73967e8));
 }
+
+Test(str, given_text_when_asked_then_it_is_utf8_without_nul)
+{
+    cr_assert(str_is_text(STR("")) && str_is_text((struct str){NULL, 0}));
+    cr_assert(str_is_text(STR("SKU-1")));
+    cr_assert(str_is_text(STR("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf")));
+    const struct str refused[] = {
+        STR("\xff"),
+        STR("a\0b"),
+        STR("a\xc3"),
+        STR("\xc0\x80"),
+        STR("\xe0\x80\x80"),
+        STR("\xf0\x80\x80\x80"),
+        STR("\xed\xa0\x80"),
+        STR("\x80"),
+        STR("\xf4\x90\x80\x80"),
+        STR("\xf5\x80\x80\x80"),
+        STR("\xe2\x82("),
+    };
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        cr_assert(!str_is_text(refused[i]), "case %zu", i);
+    }
+}
