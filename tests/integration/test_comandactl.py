@@ -112,6 +112,41 @@ def test_given_another_name_when_a_product_is_loaded_then_the_line_is_refused(ba
     assert code == 4 and "line 1" in text and "reprice" in text
 
 
+def product(shop, sku):
+    """What the log says of a product, from its newest event back."""
+    return shop.database.rows("select type, data->'price'->>'amount' from comanda.events"
+                              " where category = 'product' and stream_id = (select stream_id"
+                              " from comanda.events where category = 'product' and version = 1"
+                              " and data->>'sku' = %s) order by version desc", sku)
+
+
+def test_given_listed_products_when_repriced_and_retired_then_the_log_says_so(bare, tmp_path):
+    cup = {"sku": "R-1", "name": "Cup", "price": {"amount": 100, "currency": "BRL"}}
+    assert bare.ctl("product", "load", lines_of(tmp_path / "a", cup))[0] == 0
+    price = {"price": {"currency": "BRL", "amount": 250}, "sku": "R-1"}
+    prices = lines_of(tmp_path / "b", price)
+    assert bare.ctl_json("product", "reprice", prices) == (
+        0, {"lines": 1, "loaded": 1, "unchanged": 0, "already": 0})
+    assert bare.ctl_json("product", "reprice", prices)[1]["unchanged"] == 1
+    assert product(bare, "R-1")[0] == ("ProductRepriced", "250")
+    gone = lines_of(tmp_path / "c", {"sku": "R-1"})
+    assert bare.ctl_json("product", "retire", gone)[1]["loaded"] == 1
+    assert product(bare, "R-1")[0][0] == "ProductRetired"
+    code, text = bare.ctl("product", "reprice", prices)
+    assert code == 4 and "list it again" in text
+
+
+@pytest.mark.parametrize("verb, line, said", [
+    ("reprice", {"sku": "R-9", "price": {"amount": 1, "currency": "BRL"}}, "line 1"),
+    ("reprice", {"price": {"amount": 1, "currency": "BRL"}}, "/sku is required"),
+    ("reprice", {"sku": "R-9", "price": {"amount": 0, "currency": "BRL"}}, "/price/amount"),
+    ("retire", {"sku": 7}, "/sku is required"),
+    ("retire", {"sku": "R-9"}, "line 1")])
+def test_given_a_line_that_changes_no_product_then_it_is_named(bare, tmp_path, verb, line, said):
+    code, text = bare.ctl("product", verb, lines_of(tmp_path / "p", line))
+    assert code == 4 and said in text
+
+
 def test_given_stock_when_the_same_file_is_loaded_again_then_it_counts_once(bare, tmp_path):
     receipts = [{"sku": "S-1", "quantity": 10}, {"sku": "S-2", "quantity": 5},
                 {"sku": "S-1", "quantity": 7}]
@@ -341,7 +376,21 @@ def test_given_documents_when_counted_then_each_collection_has_its_number(shop):
     code, rows = shop.ctl_json("projection", "status")
     assert code == 0
     assert [row["collection"] for row in rows] == ["orders", "products"]
+    assert all(row["behind"] == row["behind_s"] == 0 for row in rows), rows
     assert shop.ctl("projection", "rebuild", "cups")[0] == 1
+
+
+def test_given_no_projector_when_counted_then_what_is_behind_is_told(bare, tmp_path):
+    before = {row["collection"]: row for row in bare.ctl_json("projection", "status")[1]}
+    cups = lines_of(tmp_path / "p", *({"sku": f"B-{n}", "name": "Cup", "price": {
+        "amount": 1, "currency": "BRL"}} for n in range(7)))
+    assert bare.ctl("product", "load", cups)[0] == 0
+    after = {row["collection"]: row for row in bare.ctl_json("projection", "status")[1]}
+    assert after["products"]["behind"] == before["products"]["behind"] + 7
+    assert after["orders"]["behind"] == before["orders"]["behind"]
+    assert bare.ctl("projection", "rebuild", "products")[0] == 0
+    rebuilt = {row["collection"]: row for row in bare.ctl_json("projection", "status")[1]}
+    assert (rebuilt["products"]["behind"], rebuilt["products"]["behind_s"]) == (0, 0)
 
 
 def findings(text):

@@ -1,11 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// comandactl product, stock: loads what is sold and what is there from files of JSON lines.
+// comandactl product, stock: what is sold, for how much, and what is there, from files of JSON
+// lines.
 #include "loader.h"
 
 static enum ctl_exit run_product(struct ctl *ctl)
 {
     static const struct load_job job = {.command = {"catalogue.list_product", 22},
                                         .name_member = {"sku", 3}};
+    return load_file(ctl, &job);
+}
+
+static enum ctl_exit run_reprice(struct ctl *ctl)
+{
+    static const struct load_job job = {.command = {"catalogue.reprice_product", 25},
+                                        .name_member = {"sku", 3},
+                                        .name_outside = true};
+    return load_file(ctl, &job);
+}
+
+static enum ctl_exit run_retire(struct ctl *ctl)
+{
+    static const struct load_job job = {.command = {"catalogue.retire_product", 24},
+                                        .name_member = {"sku", 3},
+                                        .name_outside = true};
     return load_file(ctl, &job);
 }
 
@@ -26,6 +43,10 @@ static const struct ctl_option load_options[] = {
 static const struct ctl_verb product_verbs[] = {
     {"load", "FILE", 1, 1, "list the products of a file; a product that is listed so already stays",
      load_options, run_product},
+    {"reprice", "FILE", 1, 1, "give products other prices; orders placed before keep theirs",
+     load_options, run_reprice},
+    {"retire", "FILE", 1, 1, "take products out of the catalogue; listing one again brings it back",
+     load_options, run_retire},
     {NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
@@ -35,7 +56,11 @@ const struct ctl_noun ctl_product = {
     .verbs = product_verbs,
     .examples = "  comandactl product load products.ndjson\n"
                 "  a line: {\"sku\":\"SKU-1\",\"name\":\"Cup\",\"price\":{\"amount\":1990,"
-                "\"currency\":\"BRL\"}}\n",
+                "\"currency\":\"BRL\"}}\n"
+                "  comandactl product reprice prices.ndjson\n"
+                "  a line: {\"sku\":\"SKU-1\",\"price\":{\"amount\":2490,\"currency\":\"BRL\"}}\n"
+                "  comandactl product retire gone.ndjson\n"
+                "  a line: {\"sku\":\"SKU-1\"}\n",
 };
 
 static const struct ctl_verb stock_verbs[] = {

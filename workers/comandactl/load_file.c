@@ -76,6 +76,36 @@ static struct str with_receipt(const struct load *load, struct str text, int64_t
                         any ? "," : "", STR_FMT(member), load->digest, (long long)number);
 }
 
+// The line's object without the member that names the stream.
+static struct str without_name(const struct load *load, struct str text, struct arena *arena)
+{
+    struct json_walk walk;
+    struct str name, value;
+    struct buffer out;
+    struct json_writer writer;
+    if (json_view_shape(text) != JSON_SHAPE_OBJECT || !json_view_begin(text, &walk)) {
+        return arena_str(arena, text);
+    }
+    buffer_init(&out, arena, LOAD_LINE_BYTES_MAX * 2);
+    json_writer_init(&writer, &out);
+    json_object_begin(&writer);
+    while (json_view_next(&walk, &name, &value)) {
+        if (!str_eq(name, load->job->name_member)) {
+            buffer_printf(&out, "%s\"%.*s\":%.*s", out.len > 1 ? "," : "", STR_FMT(name),
+                          STR_FMT(value));
+        }
+    }
+    json_object_end(&writer);
+    return out.status == STATUS_OK ? buffer_view(&out) : (struct str){NULL, 0};
+}
+
+static struct str body_of(const struct load *load, struct str text, int64_t number,
+                          struct arena *arena)
+{
+    return load->job->name_outside ? without_name(load, text, arena)
+                                   : with_receipt(load, text, number, arena);
+}
+
 // Reads a line into a command. faults tells what is wrong with it; the line's bytes are copied.
 static enum status read_command(const struct load *load, struct str text, int64_t number,
                                 struct arena *arena, struct fault_list *faults,
@@ -88,14 +118,22 @@ static enum status read_command(const struct load *load, struct str text, int64_
                        arena_printf(arena, "byte %zu: %s", offset + 1, json_fault_text(fault)));
         return STATUS_OK;
     }
-    struct str body = with_receipt(load, text, number, arena);
+    struct str body = body_of(load, text, number, arena);
     void *parsed = NULL;
     enum status status =
         body.data == NULL ? STATUS_NO_MEMORY : load->type->parse(body, arena, faults, &parsed);
     struct str name = STR("");
-    if (status != STATUS_OK || faults->total > 0 ||
-        !json_view_string(json_view_member(body, load->job->name_member), arena, &name)) {
+    if (status == STATUS_OK && faults->total == 0 &&
+        !json_view_string(json_view_member(text, load->job->name_member), arena, &name)) {
+        fault_list_add(faults, arena, arena_printf(arena, "/%.*s", STR_FMT(load->job->name_member)),
+                       STR("is required, and must be a string"));
+    }
+    if (status != STATUS_OK || faults->total > 0) {
         return status;
+    }
+    name = arena_str(arena, name);
+    if (name.data == NULL) {
+        return STATUS_NO_MEMORY;
     }
     *line = (struct load_line){
         .number = number,

@@ -11,6 +11,7 @@ enum { LOAD_BATCH_MAX = 256, LOAD_LINE_BYTES_MAX = 64 * 1024, LOAD_FAULTS_MAX = 
 struct load_job {
     struct str command;     // full name: "catalogue.list_product"
     struct str name_member; // the member whose text names the stream, "sku"
+    bool name_outside;      // it is no part of the command's body: it is taken out of the line
     // Each line counts once, however often the same file is loaded: an inbox row by the file's
     // digest and the line's number commits with it. False: the decider says what a repeat is.
     bool once;

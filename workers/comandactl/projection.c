@@ -39,12 +39,30 @@ void ctl_cache_close(struct ctl_cache *cache)
 
 // --- status
 
+enum { BEHIND_MAX = 100000 };
+
+// What is behind: events of the collection's category past its newest document, in the order of the
+// log. A collection without documents counts from the log's beginning.
 static const char status_sql[] =
-    "select c.collection, count(d.key), coalesce(max(d.position), 0),"
-    " count(d.key) filter (where d.listed), coalesce(sum(octet_length(d.body::text)), 0)::int8"
-    " from unnest($2) with ordinality c (collection, ordinal)"
-    " left join comanda_read.documents d on d.tenant = $1 and d.collection = c.collection"
-    " group by c.collection, c.ordinal order by c.ordinal";
+    "with counted as materialized (select c.collection, c.category, c.ordinal,"
+    "  count(d.key) as documents, count(d.key) filter (where d.listed) as listed,"
+    "  coalesce(sum(octet_length(d.body::text)), 0)::int8 as bytes"
+    "  from unnest($2, $3) with ordinality c (collection, category, ordinal)"
+    "  left join comanda_read.documents d on d.tenant = $1 and d.collection = c.collection"
+    "  group by c.collection, c.category, c.ordinal)"
+    " select c.collection, c.documents, coalesce(n.position, 0), c.listed, c.bytes, b.events,"
+    "  coalesce(greatest(extract(epoch from clock_timestamp() - b.oldest), 0), 0)::int8"
+    " from counted c"
+    " left join lateral (select d.epoch, d.tx, d.position from comanda_read.documents d"
+    "  where d.tenant = $1 and d.collection = c.collection"
+    "  order by d.epoch desc, d.tx desc, d.position desc limit 1) n on true"
+    " cross join lateral (select count(*) as events, min(e.recorded_at) as oldest from"
+    "  (select e.recorded_at from comanda.events e"
+    "   where (e.epoch, e.tx, e.position) > (coalesce(n.epoch, 0),"
+    "    coalesce(n.tx, 0)::text::xid8, coalesce(n.position, 0))"
+    "    and e.tenant = $1 and e.category = c.category and e.kind = 'event' limit 100000) e) b"
+    " order by c.ordinal";
+_Static_assert(BEHIND_MAX == 100000, "as the statement says");
 
 static size_t list_projections(const struct projection *found[PROJECTIONS_MAX])
 {
@@ -61,19 +79,23 @@ static size_t list_projections(const struct projection *found[PROJECTIONS_MAX])
 
 static enum status ask_status(struct ctl *ctl, struct postgres *postgres, PGresult **result)
 {
-    static const Oid types[] = {OID_TEXT, OID_TEXT_ARRAY};
+    static const Oid types[] = {OID_TEXT, OID_TEXT_ARRAY, OID_TEXT_ARRAY};
     const struct projection *projections[PROJECTIONS_MAX];
     size_t count = list_projections(projections);
     struct statement statement;
     struct binary_params params;
     struct binary_array names;
+    struct binary_array categories;
     binary_params_begin(&params, &statement, ctl->arena, "projection_status", status_sql, types);
     binary_param_bytes(&params, str_from(ctl_setting(ctl, "--tenant", "COMANDA_TENANT", "main")));
     binary_array_begin(&names, ctl->arena, OID_TEXT, count, 64 * count);
+    binary_array_begin(&categories, ctl->arena, OID_TEXT, count, 64 * count);
     for (size_t at = 0; at < count; at++) {
         binary_array_bytes(&names, projections[at]->collection);
+        binary_array_bytes(&categories, projections[at]->category);
     }
     binary_param_array(&params, &names);
+    binary_param_array(&params, &categories);
     return params.status == STATUS_OK ? postgres_run(postgres, &statement, POSTGRES_READS, result)
                                       : params.status;
 }
@@ -81,8 +103,9 @@ static enum status ask_status(struct ctl *ctl, struct postgres *postgres, PGresu
 static void print_status(const struct ctl *ctl, const PGresult *result)
 {
     static const struct table_column columns[] = {
-        {"collection", TABLE_TEXT}, {"category", TABLE_TEXT}, {"documents", TABLE_NUMBER},
-        {"listed", TABLE_NUMBER},   {"bytes", TABLE_NUMBER},  {"newest_position", TABLE_NUMBER}};
+        {"collection", TABLE_TEXT}, {"category", TABLE_TEXT},  {"documents", TABLE_NUMBER},
+        {"listed", TABLE_NUMBER},   {"bytes", TABLE_NUMBER},   {"newest_position", TABLE_NUMBER},
+        {"behind", TABLE_NUMBER},   {"behind_s", TABLE_NUMBER}};
     struct table table;
     table_begin(&table, ctl, columns, sizeof(columns) / sizeof(columns[0]));
     for (int at = 0; at < PQntuples(result); at++) {
@@ -93,7 +116,9 @@ static void print_status(const struct ctl *ctl, const PGresult *result)
                                     table_number(ctl, binary_int8(&row, 1)),
                                     table_number(ctl, binary_int8(&row, 3)),
                                     table_number(ctl, binary_int8(&row, 4)),
-                                    table_number(ctl, binary_int8(&row, 2))};
+                                    table_number(ctl, binary_int8(&row, 2)),
+                                    table_number(ctl, binary_int8(&row, 5)),
+                                    table_number(ctl, binary_int8(&row, 6))};
         (void)table_add(&table, cells);
     }
     table_print(&table, "this program has no projections");
@@ -241,7 +266,9 @@ static const struct ctl_option rebuild_options[] = {
 };
 
 static const struct ctl_verb verbs[] = {
-    {"status", "", 0, 0, "count the documents of each collection", status_options, run_status},
+    {"status", "", 0, 0,
+     "count the documents of each collection, and how far they are behind the log", status_options,
+     run_status},
     {"rebuild", "[COLLECTION]", 0, 1,
      "drop the documents and make them anew from the log; lists are incomplete meanwhile",
      rebuild_options, run_rebuild},

@@ -26,6 +26,9 @@ static enum status load(struct ctl *ctl, struct saga_definitions **made, struct 
                                        : saga_files_load(folder_of(ctl), (struct saga_overrides){0},
                                                          ctl->arena, *made, &faults);
     *why = buffer_view(&faults);
+    while (why->len > 0 && why->data[why->len - 1] == '\n') { // it ends as a line of its own
+        why->len--;
+    }
     *why = why->len > 0 ? *why : str_from(status_text(status));
     return status;
 }
