@@ -16,7 +16,8 @@ from daemon import BUILD, until, uuid7
 from fulfilment import named, placed, saga_of
 from read_side import ReadSide
 
-NOUNS = ("doctor", "migrate", "product", "stock", "token", "event", "saga", "dlq", "projection")
+NOUNS = ("doctor", "migrate", "product", "stock", "token", "event", "saga", "dlq", "topology",
+         "projection")
 KEY = "a development key of forty-two bytes, more"
 
 

@@ -58,6 +58,7 @@ extern const struct ctl_noun ctl_event;
 extern const struct ctl_noun ctl_projection;
 extern const struct ctl_noun ctl_dlq;
 extern const struct ctl_noun ctl_saga;
+extern const struct ctl_noun ctl_topology_noun;
 extern const struct ctl_noun ctl_doctor;
 
 // The line as it was read.

@@ -6,17 +6,11 @@
 #include "base/json_view.h"
 #include "infrastructure/rabbitmq/message_bus_rabbitmq.h"
 #include "infrastructure/rabbitmq/topology_link.h"
+#include "move.h"
 #include "sagas.h"
 #include "table.h"
 
-enum {
-    LIST_DEFAULT = 50,
-    LIMIT_MAX = 10000,
-    BATCH = 100,
-    WAIT_MS = 2000,
-    PUBLISH_MS = 10000,
-    BATCH_BYTES_MAX = 256 * 1024 * 1024
-};
+enum { LIST_DEFAULT = 50, LIMIT_MAX = 10000, BATCH = 100, WAIT_MS = 2000 };
 
 struct dead {
     struct ctl *ctl;
@@ -178,11 +172,6 @@ static enum ctl_exit unknown_queue(const struct dead *dead)
                     dead->ctl->arguments[0]);
 }
 
-static void take_few(struct dead *dead, int64_t limit)
-{
-    dead->settings.prefetch = limit < BATCH ? (int)limit : BATCH;
-}
-
 static enum ctl_exit run_list(struct ctl *ctl)
 {
     struct dead dead = {.ctl = ctl};
@@ -205,113 +194,13 @@ static enum ctl_exit run_list(struct ctl *ctl)
 
 // --- redrive
 
-struct redrive {
-    struct dead *dead;
-    struct message_bus *bus;
-    struct str work_queue;
-    int64_t left;
-    int64_t moved;
-};
-
-// Begins its ladder anew: nothing of the old attempts goes with it.
-static struct message as_new(const struct redrive *redrive, const struct message *letter)
-{
-    struct message message = *letter;
-    message.exchange = STR(""); // the default exchange: straight into the queue
-    message.routing_key = redrive->work_queue;
-    message.attempts = (struct message_attempts){.cause = STR("")};
-    return message;
-}
-
-static enum status publish_all(struct redrive *redrive, const struct message *letters, size_t count,
-                               struct arena *arena)
-{
-    struct message *copies = arena_array(arena, count, sizeof(*copies));
-    enum publish_outcome *outcomes = arena_array(arena, count, sizeof(*outcomes));
-    if (copies == NULL || outcomes == NULL) {
-        return STATUS_NO_MEMORY;
-    }
-    for (size_t at = 0; at < count; at++) {
-        copies[at] = as_new(redrive, &letters[at]);
-    }
-    enum status status = message_bus_publish(redrive->bus, copies, count, PUBLISH_MS, outcomes);
-    for (size_t at = 0; at < count && status == STATUS_OK; at++) {
-        status = outcomes[at] == PUBLISHED ? STATUS_OK : STATUS_REFUSED;
-    }
-    return status;
-}
-
-// Published and confirmed first, then acknowledged: a letter may be there twice for a moment, never
-// nowhere.
-static enum status move_batch(struct redrive *redrive, struct arena *arena, size_t *count)
-{
-    struct message *letters = NULL;
-    size_t most = redrive->left < BATCH ? (size_t)redrive->left : BATCH;
-    enum status status =
-        message_bus_receive(redrive->bus, most, WAIT_MS, 50, arena, &letters, count);
-    if (status != STATUS_OK || *count == 0) {
-        return status;
-    }
-    status = publish_all(redrive, letters, *count, arena);
-    if (status == STATUS_OK) {
-        status = message_bus_ack(redrive->bus, letters[*count - 1].delivery_tag, true);
-    }
-    if (status == STATUS_OK) {
-        redrive->moved += (int64_t)*count;
-        redrive->left -= (int64_t)*count;
-    }
-    return status;
-}
-
-static enum status move_all(struct redrive *redrive)
-{
-    struct arena arena;
-    arena_init(&arena, 256 * 1024, BATCH_BYTES_MAX);
-    size_t count = 1;
-    enum status status = STATUS_OK;
-    while (status == STATUS_OK && count > 0 && redrive->left > 0) {
-        arena_reset(&arena);
-        status = move_batch(redrive, &arena, &count);
-    }
-    arena_free(&arena);
-    return status;
-}
-
-static void print_moved(const struct ctl *ctl, const struct redrive *redrive)
+static void print_moved(const struct ctl *ctl, struct str work_queue, int64_t moved)
 {
     if (ctl->json) {
-        printf("{\"queue\":\"%.*s\",\"redriven\":%lld}\n", STR_FMT(redrive->work_queue),
-               (long long)redrive->moved);
+        printf("{\"queue\":\"%.*s\",\"redriven\":%lld}\n", STR_FMT(work_queue), (long long)moved);
     } else {
-        printf("%lld dead letters went back to %.*s\n", (long long)redrive->moved,
-               STR_FMT(redrive->work_queue));
+        printf("%lld dead letters went back to %.*s\n", (long long)moved, STR_FMT(work_queue));
     }
-}
-
-static enum ctl_exit redrive_queue(struct dead *dead, const struct topology_queue *queue,
-                                   int64_t limit)
-{
-    struct ctl *ctl = dead->ctl;
-    take_few(dead, limit);
-    struct message_bus_rabbitmq *bus = message_bus_rabbitmq_new(&dead->settings, queue->name);
-    if (bus == NULL) {
-        return ctl_fail(ctl, CTL_INTERNAL, "no memory");
-    }
-    struct redrive redrive = {.dead = dead,
-                              .bus = message_bus_rabbitmq_port(bus),
-                              .work_queue = work_queue_of(queue),
-                              .left = limit};
-    enum status status = move_all(&redrive);
-    enum ctl_exit code = CTL_OK;
-    if (status != STATUS_OK) {
-        const char *cause = message_bus_rabbitmq_health(bus).cause;
-        code = ctl_fail(ctl, ctl_exit_of(status), "after %lld letters: %s",
-                        (long long)redrive.moved, cause[0] == '\0' ? status_text(status) : cause);
-    } else {
-        print_moved(ctl, &redrive);
-    }
-    message_bus_rabbitmq_free(bus);
-    return code;
 }
 
 static enum ctl_exit run_redrive(struct ctl *ctl)
@@ -330,12 +219,15 @@ static enum ctl_exit run_redrive(struct ctl *ctl)
     if (!read_limit(ctl, there < LIMIT_MAX ? there : LIMIT_MAX, &limit)) {
         return CTL_USAGE;
     }
-    limit = limit < there ? limit : there;
-    if (limit == 0) {
-        print_moved(ctl, &(struct redrive){.work_queue = work_queue_of(queue)});
-        return CTL_OK;
+    struct move move = {.from = queue->name,
+                        .to = work_queue_of(queue),
+                        .afresh = true,
+                        .limit = limit < there ? limit : there};
+    code = move.limit == 0 ? CTL_OK : move_messages(ctl, &dead.settings, &move);
+    if (code == CTL_OK) {
+        print_moved(ctl, move.to, move.moved);
     }
-    return redrive_queue(&dead, queue, limit);
+    return code;
 }
 
 static const struct ctl_option list_options[] = {

@@ -74,6 +74,29 @@ static void say_topology(struct doctor *doctor, const struct topology *topology,
         whole ? "" : "the relay declares it all: start comanda-relay");
 }
 
+// Only with delays of the operator's to compare with: the daemons' are theirs.
+static void look_at_delays(struct doctor *doctor, struct rabbitmq_connection *connection,
+                           const struct topology *topology,
+                           const struct topology_queue_state *states)
+{
+    struct topology_report report = {0};
+    const struct topology_difference *first = &report.first;
+    if (!ctl_names_delays(doctor->ctl)) {
+        doctor_say(doctor, "delays", FINDING_OK, STR("not compared: no COMANDA_RETRY_1 to _3"), "");
+    } else if (topology_compare(connection, topology, states, &report) != STATUS_OK) {
+        doctor_say(doctor, "delays", FINDING_WARNING, DOCTOR_DETAIL(doctor, "%s", report.cause),
+                   "ask with a user that may configure");
+    } else if (report.differing == 0) {
+        doctor_say(doctor, "delays", FINDING_OK, STR("every queue is as the settings say"), "");
+    } else {
+        doctor_say(doctor, "delays", FINDING_FAULT,
+                   DOCTOR_DETAIL(doctor, "%zu queues differ; first: %s has %s %s, the settings %s",
+                                 report.differing, first->thing, first->argument, first->has,
+                                 first->wants),
+                   "comandactl topology mend, or set the delays back");
+    }
+}
+
 static void look_at_topology(struct doctor *doctor, struct rabbitmq_connection *connection)
 {
     struct ctl *ctl = doctor->ctl;
@@ -96,6 +119,7 @@ static void look_at_topology(struct doctor *doctor, struct rabbitmq_connection *
     say_topology(doctor, &topology, &report);
     const struct counts counts = count(doctor, &topology, states);
     say_counts(doctor, &counts);
+    look_at_delays(doctor, connection, &topology, states);
 }
 
 void doctor_rabbitmq(struct doctor *doctor)

@@ -17,14 +17,15 @@ enum {
 };
 
 static const struct ctl_noun *const nouns[] = {
-    &ctl_doctor,     //
-    &ctl_migrate,    //
-    &ctl_product,    //
-    &ctl_stock,      //
-    &ctl_token,      //
-    &ctl_event,      //
-    &ctl_saga,       //
-    &ctl_dlq,        //
+    &ctl_doctor,  //
+    &ctl_migrate, //
+    &ctl_product, //
+    &ctl_stock,   //
+    &ctl_token,   //
+    &ctl_event,   //
+    &ctl_saga,    //
+    &ctl_dlq,     //
+    &ctl_topology_noun,
     &ctl_projection, //
 };
 

@@ -4,12 +4,11 @@
 
 #include "domain/bounded_context.h"
 #include "infrastructure/config/saga_files.h"
+#include "infrastructure/config/setting_value.h"
 #include "infrastructure/rabbitmq/topology_sagas.h"
+#include "runtime/consumer.h"
 
-enum {
-    FAULTS_BYTES_MAX = 64 * 1024,
-    ANY_RETRY_MS = 1000 // a look at queues does not compare their delays
-};
+enum { FAULTS_BYTES_MAX = 64 * 1024 };
 
 static const char *folder_of(struct ctl *ctl)
 {
@@ -52,11 +51,62 @@ const struct saga_definitions *ctl_sagas_if_readable(struct ctl *ctl)
     return load(ctl, &made, &why) == STATUS_OK ? made : NULL;
 }
 
+bool ctl_names_delays(struct ctl *ctl)
+{
+    bool named = ctl_option_value(ctl, "--retry") != NULL;
+    for (size_t at = 0; at < TOPOLOGY_RETRIES; at++) {
+        named = named || ctl_setting(ctl, "", ladder_settings.items[at].name, NULL) != NULL;
+    }
+    return named;
+}
+
+// --retry as three texts; false: it has not three parts.
+static bool split_delays(struct str given, struct arena *arena, struct str texts[TOPOLOGY_RETRIES])
+{
+    size_t count = 0;
+    struct str part = given;
+    struct str rest = {NULL, 0};
+    for (bool more = true; more; given = rest) {
+        more = str_split(given, ',', &part, &rest);
+        if (count == TOPOLOGY_RETRIES) {
+            return false;
+        }
+        texts[count++] = arena_printf(arena, "%.*s", STR_FMT(part)); // with a NUL after it
+    }
+    return count == TOPOLOGY_RETRIES;
+}
+
+static enum ctl_exit read_delays(struct ctl *ctl, int32_t retry_ms[TOPOLOGY_RETRIES])
+{
+    struct str texts[TOPOLOGY_RETRIES];
+    const char *given = ctl_option_value(ctl, "--retry");
+    if (given != NULL && !split_delays(str_from(given), ctl->arena, texts)) {
+        return ctl_fail(ctl, CTL_USAGE, "--retry %s: write three delays, such as 5s,20s,60s",
+                        given);
+    }
+    for (size_t at = 0; at < TOPOLOGY_RETRIES; at++) {
+        const struct setting *delay = &ladder_settings.items[at];
+        struct setting_value value;
+        struct str text =
+            given != NULL ? texts[at] : str_from(ctl_setting(ctl, "", delay->name, delay->value));
+        if (!setting_value_parse(delay, text, &value)) {
+            return ctl_fail(ctl, CTL_USAGE, "%s %.*s: %.*s", delay->name, STR_FMT(text),
+                            STR_FMT(setting_allows(delay, ctl->arena)));
+        }
+        retry_ms[at] = (int32_t)value.number;
+    }
+    return CTL_OK;
+}
+
 enum ctl_exit ctl_topology(struct ctl *ctl, const struct saga_definitions *definitions,
                            struct topology *topology)
 {
     static const struct saga_definitions none = {.count = 0};
-    static const int32_t retry_ms[TOPOLOGY_RETRIES] = {ANY_RETRY_MS, ANY_RETRY_MS, ANY_RETRY_MS};
+    int32_t retry_ms[TOPOLOGY_RETRIES];
+    enum ctl_exit code = read_delays(ctl, retry_ms);
+    if (code != CTL_OK) {
+        return code;
+    }
     enum status status =
         topology_make_of_sagas(context_registry(), definitions == NULL ? &none : definitions,
                                retry_ms, ctl->arena, topology);

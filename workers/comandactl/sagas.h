@@ -13,7 +13,11 @@ enum ctl_exit ctl_sagas(struct ctl *ctl, const struct saga_definitions **definit
 // NULL: the folder or a file of it cannot be read.
 const struct saga_definitions *ctl_sagas_if_readable(struct ctl *ctl);
 
-// What the relay declares, made from the contexts and the definitions.
+// Are the delays of the failure ladder named, by --retry or COMANDA_RETRY_1 to _3?
+bool ctl_names_delays(struct ctl *ctl);
+
+// What the relay declares, made from the contexts, the definitions and the delays; those that are
+// not named have the daemons' defaults.
 enum ctl_exit ctl_topology(struct ctl *ctl, const struct saga_definitions *definitions,
                            struct topology *topology);
 

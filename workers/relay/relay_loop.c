@@ -56,6 +56,23 @@ static void note_bus(struct relay_loop *loop, struct runtime *runtime)
     readiness_set(runtime, "rabbitmq", health.publishing && declared, detail);
 }
 
+// A queue in use is not torn down for a changed delay: whoever changed it is told how.
+static void note_differing(struct relay_loop *loop)
+{
+    const struct topology_report *report = &loop->keeper->report;
+    relay_metrics_differing(report->differing);
+    if (report->differing != loop->was_differing && report->differing > 0) {
+        log_line(LOG_ERROR,
+                 "queues or exchanges differ from the settings, and stay as they are: run"
+                 " comandactl topology mend, or set the delays back",
+                 log_int("differing", (int64_t)report->differing),
+                 log_text("first", report->first.thing),
+                 log_text("argument", report->first.argument), log_text("has", report->first.has),
+                 log_text("wants", report->first.wants));
+    }
+    loop->was_differing = report->differing;
+}
+
 static void note_topology(struct relay_loop *loop, const struct relay_step *step)
 {
     if (step->status != STATUS_OK) {
@@ -68,6 +85,7 @@ static void note_topology(struct relay_loop *loop, const struct relay_step *step
                               "sent since the last look is sent again");
     }
     relay_metrics_queues(loop->keeper->topology, loop->keeper->states);
+    note_differing(loop);
 }
 
 static void note_lease(const struct relay_loop *loop, const struct relay_step *step)

@@ -17,6 +17,7 @@ struct relay_loop {
     struct topology_keeper *keeper;
     bool was_leading;
     bool was_blocked;
+    size_t was_differing; // queues
     int64_t observe_at_ms;
     int64_t upkeep_at_ms;
 };

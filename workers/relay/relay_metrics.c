@@ -54,6 +54,12 @@ static const struct metric_family dead_letters = {
     .name = "comanda_dead_letters",
     .help = "Messages in a dead letter queue; set by the leader",
 };
+static const struct metric_family differing = {
+    .kind = METRIC_GAUGE,
+    .name = "comanda_topology_differing",
+    .help =
+        "Queues and exchanges that exist in another shape than the settings say; set by the leader",
+};
 static const struct metric_family queue_messages = {
     .kind = METRIC_GAUGE,
     .name = "comanda_queue_messages",
@@ -119,4 +125,9 @@ void relay_metrics_queues(const struct topology *topology,
             set_depth(&queue_messages, queue->name, states[i].messages);
         }
     }
+}
+
+void relay_metrics_differing(size_t count)
+{
+    metric_set(metric_of(&differing, NULL), (int64_t)count);
 }

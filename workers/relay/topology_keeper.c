@@ -50,7 +50,11 @@ static enum status look_and_mend(struct topology_keeper *keeper, bool *mended)
         return status;
     }
     if (keeper->declared && found.missing == 0) {
-        return STATUS_OK; // what differs was reported when it was declared
+        // What differs is asked about until it has been mended. Not declared: that would bind a
+        // queue again which is being emptied.
+        return keeper->report.differing == 0 ? STATUS_OK
+                                             : topology_compare(connection, keeper->topology,
+                                                                keeper->states, &keeper->report);
     }
     status = topology_declare(connection, keeper->topology, &keeper->report);
     if (status == STATUS_OK) {

@@ -118,7 +118,10 @@ static enum status judge_declared(struct rabbitmq_connection *connection, struct
 {
     int found;
     enum status status = judge(connection, thing, report, &found);
-    report->differing += found == AMQP_PRECONDITION_FAILED;
+    if (found == AMQP_PRECONDITION_FAILED && report->differing++ == 0) {
+        report->first =
+            topology_difference_read(thing, str_from(rabbitmq_connection_cause(connection)));
+    }
     return status == STATUS_OK && found == AMQP_NOT_FOUND ? STATUS_NOT_FOUND : status;
 }
 
@@ -187,6 +190,62 @@ enum status topology_check(struct rabbitmq_connection *connection, const struct 
     }
     for (size_t i = 0; i < topology->queue_count && status == STATUS_OK; i++) {
         status = check_queue(connection, &topology->queues[i], &states[i], report);
+    }
+    return status;
+}
+
+enum status topology_compare(struct rabbitmq_connection *connection,
+                             const struct topology *topology,
+                             const struct topology_queue_state *states,
+                             struct topology_report *report)
+{
+    enum status status = STATUS_OK;
+    *report = (struct topology_report){0};
+    for (size_t i = 0; i < topology->queue_count && status == STATUS_OK; i++) {
+        if (states[i].exists) {
+            declare_queue(rabbitmq_connection_enter(connection), &topology->queues[i]);
+            status = judge_declared(connection, topology->queues[i].name, report);
+        }
+    }
+    return status;
+}
+
+enum status topology_unbind_queue(struct rabbitmq_connection *connection,
+                                  const struct topology *topology,
+                                  const struct topology_queue *queue,
+                                  struct topology_report *report)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < topology->binding_count && status == STATUS_OK; i++) {
+        const struct topology_binding *binding = &topology->bindings[i];
+        if (str_eq(binding->queue, queue->name)) {
+            amqp_queue_unbind(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL,
+                              bytes_of(binding->queue), bytes_of(binding->exchange),
+                              bytes_of(binding->key), amqp_empty_table);
+            status = judge_declared(connection, queue->name, report);
+        }
+    }
+    return status;
+}
+
+enum status topology_replace_queue(struct rabbitmq_connection *connection,
+                                   const struct topology *topology,
+                                   const struct topology_queue *queue,
+                                   struct topology_report *report)
+{
+    *report = (struct topology_report){0};
+    amqp_queue_delete(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL,
+                      bytes_of(queue->name), 0, 0);
+    enum status status = judge_declared(connection, queue->name, report);
+    if (status == STATUS_OK) {
+        declare_queue(rabbitmq_connection_enter(connection), queue);
+        status = judge_declared(connection, queue->name, report);
+    }
+    for (size_t i = 0; i < topology->binding_count && status == STATUS_OK; i++) {
+        if (str_eq(topology->bindings[i].queue, queue->name)) {
+            declare_binding(rabbitmq_connection_enter(connection), &topology->bindings[i]);
+            status = judge_declared(connection, queue->name, report);
+        }
     }
     return status;
 }

@@ -8,13 +8,15 @@
 
 #include "infrastructure/rabbitmq/connection.h"
 #include "infrastructure/rabbitmq/topology.h"
+#include "infrastructure/rabbitmq/topology_difference.h"
 
 // What was found that is not as the table says.
 struct topology_report {
-    size_t missing;                 // exchanges and queues that are not there
-    size_t missing_work;            // of them, those that losing messages would follow from
-    size_t differing;               // that exist with other arguments
-    char cause[RABBITMQ_CAUSE_MAX]; // the broker's words on the first of them; "" if all is well
+    size_t missing;                   // exchanges and queues that are not there
+    size_t missing_work;              // of them, those that losing messages would follow from
+    size_t differing;                 // that exist with other arguments
+    struct topology_difference first; // of those
+    char cause[RABBITMQ_CAUSE_MAX];   // the broker's words on the first of them; "" if all is well
 };
 
 // Declares everything; what is there in the same shape stays as it is. What is there in another
@@ -34,3 +36,23 @@ struct topology_queue_state {
 enum status topology_check(struct rabbitmq_connection *connection, const struct topology *topology,
                            struct topology_queue_state *states,
                            struct topology_report *report) MUST_CHECK;
+
+// Looks whether the queues that exist have the table's arguments, by declaring them once more,
+// which changes nothing; states: of topology_check. Wants the right to configure: STATUS_REFUSED
+// without.
+enum status topology_compare(struct rabbitmq_connection *connection,
+                             const struct topology *topology,
+                             const struct topology_queue_state *states,
+                             struct topology_report *report) MUST_CHECK;
+
+// Two halves of giving a queue that differs its new arguments; in between its messages are to be
+// moved away, since the second deletes it. After the first nothing new gets in: publishers get
+// their messages returned and offer them again. On a failure report->cause has the broker's words.
+enum status topology_unbind_queue(struct rabbitmq_connection *connection,
+                                  const struct topology *topology,
+                                  const struct topology_queue *queue,
+                                  struct topology_report *report) MUST_CHECK;
+enum status topology_replace_queue(struct rabbitmq_connection *connection,
+                                   const struct topology *topology,
+                                   const struct topology_queue *queue,
+                                   struct topology_report *report) MUST_CHECK;

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// comandactl topology: compares the queues with the settings, and gives the delay queues new delays
+// without losing what rests in them.
+#include <unistd.h>
+
+#include "infrastructure/rabbitmq/topology_link.h"
+#include "move.h"
+#include "sagas.h"
+#include "table.h"
+
+enum {
+    LEAVE_MS = 1000, // for messages that have rested and are on their way into the work queue
+    MOVE_MAX = TOPOLOGY_RETRY_MAX
+};
+
+struct mending {
+    struct ctl *ctl;
+    struct rabbitmq_settings settings;
+    struct topology topology;
+    struct topology_queue_state *states;
+    struct rabbitmq_connection *connection;
+    struct topology_report report;
+    struct table table;
+    size_t differing;
+};
+
+static const struct table_column columns[] = {
+    {"queue", TABLE_TEXT}, {"argument", TABLE_TEXT}, {"has", TABLE_TEXT},
+    {"wants", TABLE_TEXT}, {"done", TABLE_TEXT},
+};
+
+static enum ctl_exit failed(const struct mending *mending, enum status status)
+{
+    return ctl_fail(mending->ctl, ctl_exit_of(status), "RabbitMQ: %s",
+                    mending->report.cause[0] == '\0' ? status_text(status) : mending->report.cause);
+}
+
+static enum ctl_exit open_mending(struct ctl *ctl, struct mending *mending)
+{
+    const struct saga_definitions *definitions;
+    *mending = (struct mending){.ctl = ctl};
+    enum ctl_exit code = ctl_sagas(ctl, &definitions);
+    code = code == CTL_OK ? ctl_topology(ctl, definitions, &mending->topology) : code;
+    code = code == CTL_OK ? ctl_amqp(ctl, &mending->settings) : code;
+    code = code == CTL_OK ? ctl_amqp_open(ctl, &mending->settings, &mending->connection) : code;
+    if (code != CTL_OK) {
+        return code;
+    }
+    table_begin(&mending->table, ctl, columns, sizeof(columns) / sizeof(columns[0]));
+    mending->states =
+        arena_array(ctl->arena, mending->topology.queue_count, sizeof(*mending->states));
+    enum status status = mending->states == NULL
+                             ? STATUS_NO_MEMORY
+                             : topology_check(mending->connection, &mending->topology,
+                                              mending->states, &mending->report);
+    return status == STATUS_OK ? CTL_OK : failed(mending, status);
+}
+
+// One queue alone, so that each is told apart.
+static enum status compare(struct mending *mending, size_t at)
+{
+    const struct topology one = {.queues = &mending->topology.queues[at], .queue_count = 1};
+    return topology_compare(mending->connection, &one, &mending->states[at], &mending->report);
+}
+
+static void add(struct mending *mending, const char *done)
+{
+    struct arena *arena = mending->ctl->arena;
+    const struct topology_difference *first = &mending->report.first;
+    const struct str cells[] = {arena_str(arena, str_from(first->thing)),
+                                arena_str(arena, str_from(first->argument)),
+                                arena_str(arena, str_from(first->has)),
+                                arena_str(arena, str_from(first->wants)), str_from(done)};
+    (void)table_add(&mending->table, cells);
+    mending->differing++;
+}
+
+// Nothing gets in, what rests goes back to work at once, and what was on its way has left.
+static enum ctl_exit empty(struct mending *mending, const struct topology_queue *queue)
+{
+    struct topology_report report = {0};
+    enum status status =
+        topology_unbind_queue(mending->connection, &mending->topology, queue, &report);
+    if (status != STATUS_OK) {
+        mending->report = report;
+        return failed(mending, status);
+    }
+    struct move move = {.from = queue->name, .to = queue->work_queue, .limit = MOVE_MAX};
+    enum ctl_exit code = move_messages(mending->ctl, &mending->settings, &move);
+    (void)usleep(LEAVE_MS * 1000);
+    return code;
+}
+
+static enum ctl_exit mend(struct mending *mending, size_t at)
+{
+    const struct topology_queue *queue = &mending->topology.queues[at];
+    struct topology_report report;
+    if (queue->role != QUEUE_RETRY) {
+        add(mending, "no: only delay queues are replaced");
+        return CTL_OK;
+    }
+    add(mending, "replaced");
+    enum ctl_exit code = empty(mending, queue);
+    if (code != CTL_OK) {
+        return code;
+    }
+    enum status status =
+        topology_replace_queue(mending->connection, &mending->topology, queue, &report);
+    if (status != STATUS_OK) {
+        mending->report = report;
+        return failed(mending, status);
+    }
+    return CTL_OK;
+}
+
+static enum ctl_exit go_through(struct mending *mending, bool mends)
+{
+    enum ctl_exit code = CTL_OK;
+    for (size_t at = 0; at < mending->topology.queue_count && code == CTL_OK; at++) {
+        enum status status = compare(mending, at);
+        if (status != STATUS_OK) {
+            code = failed(mending, status);
+        } else if (mending->report.differing > 0 && mends) {
+            code = mend(mending, at);
+        } else if (mending->report.differing > 0) {
+            add(mending, "");
+        }
+    }
+    return code;
+}
+
+static enum ctl_exit run(struct ctl *ctl, bool mends)
+{
+    struct mending mending;
+    enum ctl_exit code = open_mending(ctl, &mending);
+    code = code == CTL_OK ? go_through(&mending, mends) : code;
+    rabbitmq_connection_close(mending.connection);
+    if (code == CTL_OK) {
+        table_print(&mending.table, "every queue that is there is as the settings say");
+    }
+    return code == CTL_OK && mending.differing > 0 && !mends ? CTL_NO : code;
+}
+
+static enum ctl_exit run_check(struct ctl *ctl)
+{
+    return run(ctl, false);
+}
+
+static enum ctl_exit run_mend(struct ctl *ctl)
+{
+    return run(ctl, true);
+}
+
+static const struct ctl_option options[] = {
+    {"--retry", "DELAYS", "the three delays, such as 5s,20s,60s (else COMANDA_RETRY_1 to _3)"},
+    {"--sagas", "FOLDER", "the sagas' definitions (else COMANDA_SAGAS, else conf/sagas)"},
+    {"--amqp", "URL", "RabbitMQ (else COMANDA_AMQP)"},
+    {NULL, NULL, NULL},
+};
+
+static const struct ctl_verb verbs[] = {
+    {"check", "", 0, 0, "compare the queues with the settings; exit 1 when one differs", options,
+     run_check},
+    {"mend", "", 0, 0, "replace the delay queues that differ; what rests in them is tried at once",
+     options, run_mend},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
+
+const struct ctl_noun ctl_topology_noun = {
+    .name = "topology",
+    .summary = "exchanges and queues against the settings",
+    .verbs = verbs,
+    .examples = "  comandactl topology check --retry 5s,20s,60s\n"
+                "  comandactl topology mend\n",
+};
