@@ -66,7 +66,7 @@ SEAM_MODULE := $(if $(MODULE_SOURCES),$(if $(SEAM_SOURCES),$(BUILD)/seam/module/
 CHECK = scripts/check --build $(BUILD) --make-variables "$(MAKEOVERRIDES)"
 CHECKS := lint unit contract integration e2e valgrind sanitize demo-test
 
-.PHONY: all libs workers module tests seam install check $(CHECKS) bench demo stop format clean help
+.PHONY: all libs workers module tests seam install check $(CHECKS) bench fuzz demo stop format clean help
 # A sanitized module would need a sanitized nginx.
 all: libs workers $(if $(SANITIZE),,module) ## build libraries, daemons, comandactl and the nginx module
 
@@ -167,6 +167,26 @@ $(BUILD)/bench/publisher: $(call objects,tests/bench/publisher.c)
 
 bench: all $(BUILD)/bench/publisher ## measure against bare tools, write build/bench/report.json (BENCH_SECONDS=5)
 	@tests/bench/run.py --build $(BUILD)
+
+# Clang's libFuzzer (clang, libclang-rt-14-dev) over everything that reads bytes from outside. What it
+# finds belongs into tests/fuzz/corpus, which a unit test replays.
+FUZZ_SECONDS ?= 60
+FUZZ ?= $(notdir $(wildcard tests/fuzz/corpus/*))
+FUZZ_BUILD := build/fuzz
+$(BUILD)/comanda-fuzz: $(call objects,$(wildcard tests/fuzz/*.c) $(REGISTRY)) $(LINK_LIBS)
+	@mkdir -p $(@D)
+	$(CC) -fsanitize=fuzzer $(LDFLAGS_ALL) $(filter %.o,$^) $(LINK_LIBS) $(PKG_LIBS) -lm -pthread -o $@
+
+fuzz: ## mutate inputs of each parser for FUZZ_SECONDS=60 each (FUZZ="json token …"; needs clang)
+	@$(MAKE) -s BUILD=$(FUZZ_BUILD) CC=clang SANITIZE=address,undefined,fuzzer-no-link \
+	    $(FUZZ_BUILD)/comanda-fuzz
+	@for name in $(FUZZ); do \
+	    mkdir -p $(FUZZ_BUILD)/found/$$name && echo "fuzz $$name" && \
+	    COMANDA_FUZZ=$$name $(FUZZ_BUILD)/comanda-fuzz -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+	        -max_len=16384 -verbosity=0 -print_final_stats=1 \
+	        -artifact_prefix=$(FUZZ_BUILD)/crash-$$name- $(FUZZ_BUILD)/found/$$name \
+	        tests/fuzz/corpus/$$name || exit 1; \
+	done
 
 demo: all ## run it all on this machine: servers, edge, workers, and a walk-through (DETACH=1, RATE=off)
 	@scripts/demo run --build $(BUILD)
