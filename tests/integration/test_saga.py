@@ -336,3 +336,18 @@ def test_a_wrong_definition_stops_the_daemon_and_names_file_and_place(tmp_path, 
                          capture_output=True, text=True, timeout=20)
     assert run.returncode == 2
     assert "mine.json" in run.stderr and told in run.stderr, run.stderr
+
+
+def test_an_order_that_has_been_without_a_saga_for_hours_is_still_told(bare):
+    bare.start("relay", "saga")  # for the queues; what comes then is never published
+    bare.end("relay")
+    bare.end("saga")
+    born = int((time.time() - 5 * 3600) * 1000)
+    order = uuid7(born)
+    bare.database.rows(
+        "insert into comanda.events (recorded_at, epoch, tenant, category, stream_id, version,"
+        " event_id, kind, type, schema_version, data, meta) select now() - interval '5 hours', epoch,"
+        " 'main', 'order', %s, 1, %s, 'event', 'OrderPlaced', 1, %s, '{}' from comanda.log",
+        str(order), str(uuid7(born)), json.dumps(placed()))
+    bare.start("saga")
+    until(lambda: bare.daemons["saga"].metric("comanda_sagas_missing") == 1, "it is told")
