@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# The private Redis: nothing on disk, since its documents can be dropped at any time.
+# The private Redis: nothing on disk and a bounded memory, since its documents can be dropped at any
+# time.
 
 redis_prepare()
 {
@@ -10,7 +11,8 @@ redis_prepare()
 redis_launch()
 {
     launch redis /usr/bin/redis-server --port "$(port_of redis)" --bind 127.0.0.1 \
-        --dir "$D/redis" --save '' --appendonly no --daemonize no
+        --dir "$D/redis" --save '' --appendonly no --daemonize no \
+        --maxmemory 256mb --maxmemory-policy allkeys-lru
 }
 
 redis_wait()

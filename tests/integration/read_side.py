@@ -27,7 +27,8 @@ class Cache:
         self.port = free_port()
         self.process = subprocess.Popen(
             [shutil.which("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1",
-             "--save", "", "--appendonly", "no", "--dir", str(folder)],
+             "--save", "", "--appendonly", "no", "--dir", str(folder),
+             "--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru"],
             stdout=open(self.log, "ab"), stderr=subprocess.STDOUT)
         try:
             until(self.answers, "Redis answers", 20)

@@ -404,6 +404,7 @@ def test_given_nothing_runs_when_the_doctor_looks_then_it_says_what_to_do(bare):
     assert code == 1
     assert found["postgres"]["status"] == found["schema"]["status"] == "ok"
     assert found["partitions"]["status"] == "ok" and found["redis"]["status"] == "ok"
+    assert found["redis memory"]["status"] == "ok"
     assert found["topology"]["status"] == found["relay"]["status"] == "fault"
     assert "comanda-relay" in found["topology"]["advice"]
     assert all(row["advice"] for row in rows if row["status"] != "ok")
@@ -420,6 +421,20 @@ def test_given_an_order_without_a_saga_when_the_doctor_looks_then_it_is_a_fault(
     found = findings(bare.ctl_json("doctor")[1])
     assert found["sagas missing"]["status"] == "fault"
     assert str(order) in found["sagas missing"]["detail"]
+
+
+def test_given_a_cache_without_a_limit_when_the_doctor_looks_then_it_warns(bare):
+    cache = bare.cache.client
+    kept = {name: cache.config_get(name)[name] for name in ("maxmemory", "maxmemory-policy")}
+    try:
+        for name, value in (("maxmemory", "0"), ("maxmemory-policy", "volatile-lru")):
+            cache.config_set(name, value)
+            found = findings(bare.ctl_json("doctor")[1])["redis memory"]
+            assert found["status"] == "warning" and "allkeys-lru" in found["advice"]
+            cache.config_set(name, kept[name])
+    finally:
+        for name, value in kept.items():
+            cache.config_set(name, value)
 
 
 def test_given_servers_away_when_the_doctor_looks_then_each_is_named_and_no_secret(bare):

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // doctor: RabbitMQ with its topology, and Redis.
 #include "doctor.h"
+#include "doctor_memory.h"
 #include "infrastructure/rabbitmq/topology_link.h"
 #include "infrastructure/redis/connection.h"
 
@@ -163,10 +164,14 @@ void doctor_redis(struct doctor *doctor)
                    "give --redis host:port or set COMANDA_REDIS");
         return;
     }
-    bool there = redis_connection_use(connection) != NULL;
+    redisContext *context = redis_connection_use(connection);
+    bool there = context != NULL;
     doctor_say(doctor, "redis", there ? FINDING_OK : FINDING_WARNING,
                there ? STR("connected")
                      : DOCTOR_DETAIL(doctor, "%s", redis_connection_error(connection)),
                there ? "" : "start it; until then reads go to PostgreSQL and are slower");
+    if (there) {
+        doctor_redis_memory(doctor, context);
+    }
     redis_connection_free(connection);
 }
