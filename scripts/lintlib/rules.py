@@ -148,7 +148,7 @@ def banned(root):
 def sized_files(root):
     for folder in ("common", "ngx_module", "workers", "tests", "scripts"):
         for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts and \
+            if path.is_file() and not {"__pycache__", "corpus"} & set(path.parts) and \
                     path.suffix in (".c", ".h", ".py", ".sh", ".sql", ""):
                 yield path
     yield root / "configure.sh"
