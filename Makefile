@@ -65,6 +65,8 @@ SEAM_MODULE := $(if $(MODULE_SOURCES),$(if $(SEAM_SOURCES),$(BUILD)/seam/module/
 
 CHECK = scripts/check --build $(BUILD) --make-variables "$(MAKEOVERRIDES)"
 CHECKS := lint unit contract integration e2e valgrind sanitize demo-test
+# What takes longest begins first, and beside what waits runs what works.
+IN_LANES := integration lint unit contract sanitize e2e demo-test valgrind
 
 .PHONY: all libs workers module tests seam install check $(CHECKS) bench fuzz demo stop format clean help
 # A sanitized module would need a sanitized nginx.
@@ -155,7 +157,7 @@ install: all ## copy programs, module and configuration to $(DESTDIR)$(PREFIX)
 	scripts/install $(BUILD) $(DESTDIR)$(PREFIX)
 
 check: ## run every stage of tests; each also alone: make lint, make unit, …
-	@$(CHECK) $(CHECKS)
+	@$(CHECK) --lanes 2 $(IN_LANES)
 
 $(CHECKS):
 	@$(CHECK) $@

@@ -8,6 +8,7 @@ import tempfile
 
 import pytest
 
+from daemon import Database
 from nginx import Nginx
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -24,6 +25,10 @@ def pytest_configure(config):
     for line in (folder / "env").read_text().splitlines():
         name, _, value = line.partition("=")
         os.environ[name] = shlex.split(value)[0]
+
+
+def pytest_sessionfinish():
+    Database.finish()
 
 
 def pytest_unconfigure():

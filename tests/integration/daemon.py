@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs one of our daemons against real servers, with a database and a virtual host of the test's own."""
+import concurrent.futures
 import json
 import os
 import pathlib
 import signal
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -34,13 +36,32 @@ def until(condition, what, timeout=20.0, every=0.05):
 
 
 class Database:
-    """A migrated database of its own."""
+    """A database of its own: a copy of one that was migrated once a server, or an empty one."""
 
-    def __init__(self):
+    templates = {}
+    dropper = concurrent.futures.ThreadPoolExecutor(1)
+
+    def __init__(self, migrated=True):
         self.admin = os.environ["COMANDA_TEST_POSTGRES"]
         self.name = "comanda_test_" + uuid.uuid4().hex[:12]
-        self.run_admin(f'create database "{self.name}"')
+        self.session = threading.local()
         self.conninfo = f"{self.admin} dbname={self.name}"
+        template = f' template "{self.template().name}"' if migrated else ""
+        self.run_admin(f'create database "{self.name}"{template}')
+
+    def template(self):
+        if self.admin not in Database.templates:
+            made = Database(migrated=False)
+            made.migrate()
+            Database.templates[self.admin] = made
+        return Database.templates[self.admin]
+
+    @classmethod
+    def finish(cls):
+        """At the end of the session: drops what is left, and waits for it."""
+        for template in cls.templates.values():
+            template.drop()
+        cls.dropper.shutdown()
 
     def run_admin(self, sql):
         connection = psycopg2.connect(self.admin)
@@ -53,24 +74,39 @@ class Database:
                        check=True, capture_output=True, timeout=120)
 
     def rows(self, sql, *values):
-        connection = psycopg2.connect(self.conninfo)
-        connection.autocommit = True
-        cursor = connection.cursor()
-        cursor.execute(sql, values or None)
-        found = cursor.fetchall() if cursor.description else []
-        connection.close()
-        return found
+        """Over a session that is kept, since tests ask again and again; each thread has its own."""
+        kept = getattr(self.session, "connection", None)
+        if kept is not None:
+            try:
+                return self.ask(kept, sql, values)
+            except (psycopg2.OperationalError, psycopg2.InterfaceError):
+                if not kept.closed:
+                    raise
+        self.session.connection = psycopg2.connect(self.conninfo)
+        self.session.connection.autocommit = True
+        return self.ask(self.session.connection, sql, values)
+
+    @staticmethod
+    def ask(connection, sql, values):
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values or None)
+            return cursor.fetchall() if cursor.description else []
 
     def drop(self):
+        """In the background: PostgreSQL makes a checkpoint of it."""
+        self.session = threading.local()
+        Database.dropper.submit(self.drop_now)
+
+    def drop_now(self):
         """Tried again: an autovacuum worker in it belongs to a role that we may not end."""
-        for attempt in range(40):
+        for _ in range(40):
             try:
                 self.run_admin(f'drop database if exists "{self.name}" with (force)')
                 return
             except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.ObjectInUse):
-                if attempt == 39:
-                    raise
                 time.sleep(0.25)
+            except psycopg2.OperationalError:
+                return  # a server of the test's own, gone with all that was in it
 
 
 class Broker:

@@ -53,7 +53,6 @@ class Shop:
 
     def __init__(self, database=None, products=True):
         self.database = database or Database()
-        self.database.migrate()
         self.key = secrets.token_hex(32)
         if products:
             self.load_products()

@@ -79,10 +79,8 @@ class ReadSide(Shop):
     """A shop whose documents are looked at."""
 
     def __init__(self, folder, **settings):
-        database = Database()
-        database.migrate()
         self.cache = Cache(folder)
-        super().__init__(database, Vhost(), folder, COMANDA_REDIS=self.cache.address, **settings)
+        super().__init__(Database(), Vhost(), folder, COMANDA_REDIS=self.cache.address, **settings)
 
     def ctl(self, *arguments):
         os.environ["COMANDA_REDIS"] = self.cache.address

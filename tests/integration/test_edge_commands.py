@@ -196,7 +196,7 @@ create trigger refuse_poison before insert on comanda.events
 
 
 def test_given_a_bad_item_in_a_batch_then_it_alone_is_refused(own):
-    edge = own()
+    edge = own(timeout="20s")
     edge.shop.database.rows(POISON)
     edge.place()
     lock = LockedTable(edge.shop)

@@ -128,7 +128,6 @@ class OwnBroker:
 @pytest.fixture
 def database():
     made = Database()
-    made.migrate()
     made.rows(ID_FUNCTION)
     yield made
     made.drop()
@@ -242,17 +241,21 @@ def test_the_topology_is_what_the_architecture_says(database, vhost, start):
     retry = found["comanda.payment.retry.2"]["arguments"]
     assert retry["x-message-ttl"] == 20000
     assert retry["x-dead-letter-routing-key"] == "comanda.payment"
-    bindings = {(binding["source"], binding["routing_key"], binding["destination"])
+
+    def bindings():
+        return {(binding["source"], binding["routing_key"], binding["destination"])
                 for binding in vhost.call("GET", f"/api/bindings/{vhost.vhost}")}
-    assert {("comanda.events", "order.OrderPlaced", "comanda.saga"),
-            ("comanda.events", "order.OrderCancelRequested", "comanda.saga"),
-            ("comanda.events", "order.#", "comanda.projector"),
-            ("comanda.events", "product.#", "comanda.projector"),
-            ("comanda.commands", "payments.#", "comanda.payment"),
-            ("comanda.commands", "ordering.#", "comanda.ordering"),
-            ("comanda.replies", "#", "comanda.saga"),
-            ("comanda.retry", "comanda.saga.3", "comanda.saga.retry.3"),
-            ("comanda.dead", "comanda.saga", "comanda.saga.dead")} <= bindings
+
+    wanted = {("comanda.events", "order.OrderPlaced", "comanda.saga"),
+              ("comanda.events", "order.OrderCancelRequested", "comanda.saga"),
+              ("comanda.events", "order.#", "comanda.projector"),
+              ("comanda.events", "product.#", "comanda.projector"),
+              ("comanda.commands", "payments.#", "comanda.payment"),
+              ("comanda.commands", "ordering.#", "comanda.ordering"),
+              ("comanda.replies", "#", "comanda.saga"),
+              ("comanda.retry", "comanda.saga.3", "comanda.saga.retry.3"),
+              ("comanda.dead", "comanda.saga", "comanda.saga.dead")}
+    until(lambda: wanted <= bindings(), f"{wanted} among the bindings")
 
 
 def test_a_row_that_commits_late_is_not_stepped_over(database, vhost, start):
@@ -421,12 +424,12 @@ def test_a_queue_with_other_arguments_is_reported_and_does_not_stop_it(database,
 
 
 def test_a_schema_that_is_not_ours_is_not_read(vhost, tmp_path):
-    bare = Database()
+    bare = Database(migrated=False)
     try:
         relay = Daemon(
             "relay", tmp_path, COMANDA_POSTGRES=bare.conninfo, COMANDA_AMQP=vhost.url,
             COMANDA_SAGAS=ROOT / "conf" / "sagas")
-        until(lambda: "version" in relay.checks()["schema"]["detail"], "it has looked")
+        until(lambda: "version" in relay.checks().get("schema", {}).get("detail", ""), "it has looked")
         status, text = relay.get("/readyz")
         assert status == 503 and "comandactl migrate" in text
         bare.migrate()

@@ -20,9 +20,7 @@ HASTY = {"COMANDA_SAGA_TIMEOUT": "2s", "COMANDA_SAGA_ATTEMPTS": 2, "COMANDA_RETR
 
 
 def open_shop(folder, **settings):
-    database = Database()
-    database.migrate()
-    shop = Shop(database, Vhost(), folder, **settings)
+    shop = Shop(Database(), Vhost(), folder, **settings)
     shop.stock("SKU-1", 1000)
     return shop
 

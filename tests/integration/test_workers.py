@@ -284,7 +284,7 @@ def test_a_broker_that_drops_the_connection_is_reconnected(database, broker, sta
 
 
 def test_a_schema_of_another_version_is_not_ready(broker, tmp_path):
-    empty = Database()
+    empty = Database(migrated=False)
     try:
         daemon = Daemon("payment", tmp_path, COMANDA_POSTGRES=empty.conninfo,
                         COMANDA_AMQP=broker.url)

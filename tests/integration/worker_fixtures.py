@@ -13,7 +13,6 @@ AUTHORIZE = {"amount": 3980, "currency": "BRL", "payment_token": "tok_ok"}
 @pytest.fixture(scope="module")
 def database():
     made = Database()
-    made.migrate()
     yield made
     made.drop()
 
