@@ -32,6 +32,10 @@ CFLAGS_ALL := -std=gnu11 $(OPTIMISE) $(WARNINGS) $(HARDENING) -Icommon -Iworkers
               $(PKG_CFLAGS) $(CFLAGS)
 LDFLAGS_ALL := $(LD_HARDENING) $(LDFLAGS)
 
+# One short line a step; V=1 shows whole commands.
+Q := $(if $(V),,@)
+say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@echo '  $(1)	$@')
+
 LAYERS := base domain application infrastructure
 layer_sources = $(shell find common/$(1) -name '*.c' 2>/dev/null | sort)
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -80,23 +84,27 @@ seam: $(SEAM_WORKERS) $(if $(SANITIZE),,$(SEAM_MODULE))
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -c $< -o $@
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) -c $< -o $@
 
 # The schema travels inside the programs.
 MIGRATIONS := $(sort $(wildcard common/infrastructure/postgres/migrations/*.sql))
 $(BUILD)/gen/migrations.c: scripts/embed-migrations $(MIGRATIONS)
 	@mkdir -p $(@D)
-	scripts/embed-migrations $(MIGRATIONS) >$@.new && mv $@.new $@
+	$(call say,GEN)
+	$(Q)scripts/embed-migrations $(MIGRATIONS) >$@.new && mv $@.new $@
 $(BUILD)/obj/gen/migrations.o: $(BUILD)/gen/migrations.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -c $< -o $@
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) -c $< -o $@
 $(BUILD)/lib/libcomanda_infrastructure.a: $(BUILD)/obj/gen/migrations.o
 
 define layer_rule
 $(BUILD)/lib/libcomanda_$(1).a: $(call objects,$(filter-out $(REGISTRY),$(call layer_sources,$(1))))
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	$(AR) rcs $$@ $$^
+	$$(call say,AR)
+	$(Q)$(AR) rcs $$@ $$^
 endef
 $(foreach layer,$(LAYERS),$(eval $(call layer_rule,$(layer))))
 
@@ -104,7 +112,8 @@ $(foreach layer,$(LAYERS),$(eval $(call layer_rule,$(layer))))
 define program_rule
 $(BUILD)/$(1)/$(2): $(call objects,$(shell find workers/$(3) -name '*.c' 2>/dev/null) $(RUNTIME_SOURCES) $(4)) $(LINK_LIBS)
 	@mkdir -p $$(@D)
-	$(CC) $(LDFLAGS_ALL) $$(filter %.o,$$^) $(LINK_LIBS) $(PKG_LIBS) -pthread -o $$@
+	$$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) $$(filter %.o,$$^) $(LINK_LIBS) $(PKG_LIBS) -pthread -o $$@
 endef
 $(foreach name,$(WORKER_NAMES),$(eval $(call program_rule,bin,comanda-$(name),$(name),$(REGISTRY))))
 $(foreach name,$(WORKER_NAMES),$(eval $(call program_rule,seam/bin,comanda-$(name),$(name),$(SEAM_SOURCES))))
@@ -122,7 +131,8 @@ define test_rule
 $(BUILD)/tests/$(1): $(call objects,tests/$(1).c $(TEST_SUPPORT) $(call links_line,tests/$(1).c) \
                      $(call test_registry,tests/$(1).c)) $(LINK_LIBS)
 	@mkdir -p $$(@D)
-	$(CC) $(LDFLAGS_ALL) $$(filter %.o,$$^) $(LINK_LIBS) $(PKG_LIBS) -lcriterion -lm -pthread -o $$@
+	$$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) $$(filter %.o,$$^) $(LINK_LIBS) $(PKG_LIBS) -lcriterion -lm -pthread -o $$@
 endef
 $(foreach source,$(UNIT_SOURCES) $(CONTRACT_SOURCES),$(eval $(call test_rule,$(patsubst tests/%.c,%,$(source)))))
 
@@ -136,19 +146,23 @@ MODULE_CFLAGS = $(CFLAGS_ALL) -Wno-unused-parameter -Ingx_module $(NGINX_INCLUDE
 MODULE_OBJECTS := $(call objects,$(MODULE_SOURCES)) $(NGINX_BUILD)/ngx_http_comanda_module_modules.o
 
 $(NGINX_BUILD)/ngx_http_comanda_module_modules.c: ngx_module/config scripts/configure_nginx $(NGINX_SOURCE)/conf_flags
-	scripts/configure_nginx $(NGINX_SOURCE) $(abspath $(NGINX_BUILD))
+	$(call say,CONF)
+	$(Q)scripts/configure_nginx $(NGINX_SOURCE) $(abspath $(NGINX_BUILD))
 
 $(NGINX_BUILD)/ngx_http_comanda_module_modules.o: $(NGINX_BUILD)/ngx_http_comanda_module_modules.c
-	$(CC) $(MODULE_CFLAGS) -c $< -o $@
+	$(call say,CC)
+	$(Q)$(CC) $(MODULE_CFLAGS) -c $< -o $@
 
 $(BUILD)/obj/ngx_module/%.o: ngx_module/%.c $(NGINX_BUILD)/ngx_http_comanda_module_modules.c
 	@mkdir -p $(@D)
-	$(CC) $(MODULE_CFLAGS) -c $< -o $@
+	$(call say,CC)
+	$(Q)$(CC) $(MODULE_CFLAGS) -c $< -o $@
 
 define module_rule
 $(BUILD)/$(1)/ngx_http_comanda_module.so: $(MODULE_OBJECTS) $(call objects,$(2)) $(LINK_LIBS)
 	@mkdir -p $$(@D)
-	$(CC) -shared $(LDFLAGS_ALL) $$(filter %.o,$$^) $(LINK_LIBS) $(PKG_LIBS) -o $$@
+	$$(call say,LINK)
+	$(Q)$(CC) -shared $(LDFLAGS_ALL) $$(filter %.o,$$^) $(LINK_LIBS) $(PKG_LIBS) -o $$@
 endef
 $(eval $(call module_rule,module,$(REGISTRY)))
 $(eval $(call module_rule,seam/module,$(SEAM_SOURCES)))
@@ -165,7 +179,8 @@ $(CHECKS):
 # The relay's measure: librabbitmq and nothing of ours.
 $(BUILD)/bench/publisher: $(call objects,tests/bench/publisher.c)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $^ -lrabbitmq -o $@
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -lrabbitmq -o $@
 
 bench: all $(BUILD)/bench/publisher ## measure against bare tools, write build/bench/report.json (BENCH_SECONDS=5)
 	@tests/bench/run.py --build $(BUILD)
@@ -207,6 +222,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 12
 	@echo
 	@echo "  stages of check: $(CHECKS)"
-	@echo "  variables: BUILD= CC= CFLAGS= DEBUG=1 SANITIZE=address,undefined PREFIX= DESTDIR="
+	@echo "  variables: BUILD= CC= CFLAGS= DEBUG=1 SANITIZE=address,undefined V=1 PREFIX= DESTDIR="
 
 -include $(shell find $(BUILD)/obj $(BUILD)/nginx -name '*.d' 2>/dev/null)

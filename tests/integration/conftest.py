@@ -17,6 +17,7 @@ started = []
 
 def pytest_configure(config):
     """Before any worker of xdist, which inherits the environment."""
+    config.addinivalue_line("markers", "sanitized: runs with sanitized daemons as well")
     if "COMANDA_TEST_POSTGRES" in os.environ or hasattr(config, "workerinput"):
         return
     folder = pathlib.Path(tempfile.mkdtemp(prefix="comanda-tests-", dir="/var/tmp")) / "servers"

@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import threading
@@ -233,7 +234,10 @@ class Daemon:
     def stop(self, how=signal.SIGTERM, timeout=20):
         if self.process.poll() is None:
             self.process.send_signal(how)
-        return self.process.wait(timeout)
+        code = self.process.wait(timeout)
+        said = self.log_path.read_text(errors="replace")
+        assert not re.search("(Address|Leak)Sanitizer|runtime error:", said), said
+        return code
 
 
 def uuid7(unix_ms=None):

@@ -17,6 +17,7 @@ def whole(tmp_path_factory):
     """Relay and projector, shared by tests that look at their own orders only."""
     made = ReadSide(tmp_path_factory.mktemp("whole")).start("relay", "projector")
     yield made
+    made.stop_in_order()
     made.close()
 
 
@@ -73,6 +74,7 @@ def publish(side, event):
                              message_id=event["id"]), mandatory=True)
 
 
+@pytest.mark.sanitized
 def test_given_events_when_relayed_then_both_stores_hold_the_same_document(whole):
     order = whole.place()
     body = whole.reaches(order, 1)
@@ -90,6 +92,7 @@ def test_given_events_when_relayed_then_both_stores_hold_the_same_document(whole
     assert whole.cache.document(order)[2] == whole.document(order)[1]
 
 
+@pytest.mark.sanitized
 def test_given_a_hint_ahead_of_its_predecessor_when_it_comes_then_the_log_is_read(quiet):
     order = quiet.place()
     quiet.cancel(order)
@@ -110,6 +113,7 @@ def test_given_a_hint_without_its_place_when_it_comes_then_the_document_has_it_a
     assert [row[7] for row in quiet.documents() if row[2] == str(order)] == [position]
 
 
+@pytest.mark.sanitized
 def test_given_a_bad_payload_in_the_log_when_projected_then_it_is_parked_and_others_go_on(whole):
     broken, before = uuid7(), whole.place()
     whole.append(broken, "order", 1, "OrderPlaced", {"customer": 7})
@@ -127,6 +131,7 @@ def test_given_an_unknown_event_type_when_projected_then_the_version_moves_on(wh
     assert body["status"] == "placed"
 
 
+@pytest.mark.sanitized
 def test_given_messages_that_are_none_when_they_come_then_they_are_dead_letters(quiet):
     order = quiet.place()
     forged = hint_of(quiet, order, 1)
@@ -139,6 +144,7 @@ def test_given_messages_that_are_none_when_they_come_then_they_are_dead_letters(
     quiet.broker.channel.queue_purge("comanda.projector.dead")
 
 
+@pytest.mark.sanitized
 def test_given_redis_stopped_when_events_come_then_the_read_schema_goes_on_and_no_old_one_stays(
         side):
     side.start("relay", "projector", COMANDA_REDIS_TIMEOUT="200ms")
@@ -160,6 +166,7 @@ def test_given_redis_stopped_when_events_come_then_the_read_schema_goes_on_and_n
     side.reaches(third, 1)
 
 
+@pytest.mark.sanitized
 def test_given_a_note_left_by_a_dead_projector_when_another_starts_then_the_cache_is_emptied(side):
     side.cache.client.set("comanda:doc:main:orders:old", "1 1 1 1 x")
     side.cache.client.set("another:key", "stays")
@@ -234,6 +241,7 @@ def test_given_two_projectors_one_killed_again_and_again_then_every_document_is_
     assert side.documents() == before
 
 
+@pytest.mark.sanitized
 def test_given_a_document_that_postgres_refuses_when_projected_then_it_alone_is_parked(quiet):
     long_name = "".join(str(uuid7()) for _ in range(200))  # too long for an index, whatever it packs
     orders = [quiet.place() for _ in range(5)]
@@ -246,6 +254,7 @@ def test_given_a_document_that_postgres_refuses_when_projected_then_it_alone_is_
     assert "refuses the document" in dead_letter(quiet, refused)
 
 
+@pytest.mark.sanitized
 def test_given_postgres_refuses_when_messages_come_then_they_wait_and_none_is_lost(quiet):
     order = quiet.place()
     quiet.database.rows("alter table comanda_read.documents rename to documents_away")

@@ -36,6 +36,7 @@ def shop(tmp_path_factory):
     """Patient: a step may take its 20 seconds."""
     made = open_shop(tmp_path_factory.mktemp("patient")).start(*DAEMONS)
     yield made
+    made.stop_in_order()
     close_shop(made)
 
 
@@ -63,6 +64,7 @@ def stock(shop, sku="SKU-1"):
 
 # --- the branches
 
+@pytest.mark.sanitized
 def test_an_order_goes_its_whole_way(shop):
     order = shop.place()
     assert shop.ended(order) == "OrderConfirmed"
@@ -94,6 +96,7 @@ def test_no_timer_is_left_when_it_ends(shop):
                                   str(saga_of(order)))
 
 
+@pytest.mark.sanitized
 def test_short_stock_voids_the_payment(shop):
     order = shop.place(sku="SKU-NONE")
     assert shop.ended(order) == "OrderRejected"
@@ -110,6 +113,7 @@ def test_a_declined_card_rejects_at_once(shop):
     assert shop.commands(order) == FORWARD[:1] + [("reject", "compensate", 1)]
 
 
+@pytest.mark.sanitized
 def test_a_refusing_carrier_releases_and_voids_in_reverse(shop):
     before = stock(shop)
     order = shop.place(postal_code="00000-000")
@@ -121,6 +125,7 @@ def test_a_refusing_carrier_releases_and_voids_in_reverse(shop):
     assert after["StockReleased"] == before.get("StockReleased", 0) + 1
 
 
+@pytest.mark.sanitized
 def test_a_failing_capture_undoes_everything(shop):
     order = shop.place(token="tok_capture_fails")
     assert shop.ended(order) == "OrderRejected"
@@ -133,6 +138,7 @@ def test_a_failing_capture_undoes_everything(shop):
 
 # --- silence
 
+@pytest.mark.sanitized
 def test_a_silent_provider_times_out_and_is_undone(hasty):
     order = hasty.place(token="tok_silent")
     assert hasty.ended(order, 60) == "OrderRejected"
@@ -142,6 +148,7 @@ def test_a_silent_provider_times_out_and_is_undone(hasty):
     assert "PaymentAuthorized" not in hasty.types(derived(order, "payment"))
 
 
+@pytest.mark.sanitized
 def test_a_late_success_is_undone_and_its_reply_ignored(hasty):
     order = hasty.place(token="tok_late")
     assert hasty.ended(order, 60) == "OrderRejected"
@@ -229,6 +236,7 @@ def test_an_operator_retries_a_parked_saga(bare):
     assert str(derived(saga_of(order), "void:compensate:1:r1")) in ids
 
 
+@pytest.mark.sanitized
 def test_an_operator_aborts_before_confirm_and_not_after(bare):
     bare.start("relay", "saga", "payment", "shipping")
     order = bare.place()
@@ -255,6 +263,7 @@ def test_timers_outlive_a_saga_daemon_that_is_killed(bare):
     assert bare.ended(order) in ("OrderConfirmed", "OrderRejected")
 
 
+@pytest.mark.sanitized
 def test_two_saga_daemons_and_kills_in_the_middle_lose_and_double_nothing(shop):
     second = Shop(shop.database, shop.broker, shop.folder).start("saga")
     orders = [shop.place() for _ in range(12)]
@@ -302,6 +311,7 @@ def dead_letter(shop, event, exchange, key):
     return json.dumps({name: str(value) for name, value in headers.items()})
 
 
+@pytest.mark.sanitized
 def test_poison_goes_to_the_dead_letters_with_its_cause_and_stops_nothing(shop):
     lacking = placed()
     del lacking["ship_to"]

@@ -15,6 +15,8 @@ from daemon import BUILD, Daemon, Database, command_event, until, uuid7
 from worker_fixtures import (AUTHORIZE, broker, database, events_of, hold_payment, journal,  # noqa: F401
                              replies, reply_of, send, start, waits_for_lock)
 
+pytestmark = pytest.mark.sanitized
+
 
 # --- a command and its reply
 
@@ -265,7 +267,8 @@ class Blocker:
     def close_the_door(self):
         self.database.run_admin(f'alter database "{self.database.name}" allow_connections false')
         self.database.run_admin("select pg_terminate_backend(pid) from pg_stat_activity"
-                                f" where datname = '{self.database.name}'")
+                                f" where datname = '{self.database.name}'"
+                                " and backend_type = 'client backend'")
 
     def open_the_door(self):
         self.database.run_admin(f'alter database "{self.database.name}" allow_connections true')
