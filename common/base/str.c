@@ -29,6 +29,17 @@ bool str_starts_with(struct str text, struct str prefix)
     return text.len >= prefix.len && str_eq((struct str){text.data, prefix.len}, prefix);
 }
 
+bool str_find(const struct str *list, size_t count, struct str text, size_t *index)
+{
+    for (size_t at = 0; at < count; at++) {
+        if (str_eq(list[at], text)) {
+            *index = at;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool str_split(struct str text, char separator, struct str *head, struct str *rest)
 {
     const char *at = text.len == 0 ? NULL : memchr(text.data, separator, text.len);

@@ -31,6 +31,12 @@ static inline bool str_is_empty(struct str text)
     return text.len == 0;
 }
 
+// Where `text` stands in a list of texts. False: it does not; *index is untouched.
+bool str_find(const struct str *list, size_t count, struct str text, size_t *index);
+
+// An array of texts as the two arguments of str_find.
+#define STR_LIST(array) (array), sizeof(array) / sizeof((array)[0])
+
 // Splits at the first `separator`. True: *head is what stands before, *rest what stands after.
 // False: there is none, *head is the whole, *rest is empty. Either may alias `text`.
 bool str_split(struct str text, char separator, struct str *head, struct str *rest);

@@ -32,13 +32,12 @@ static const struct str event_types[] = {
 
 static bool event_type_read(struct str type, enum reservation_event_type *event_type)
 {
-    for (size_t i = 0; i < sizeof(event_types) / sizeof(event_types[0]); i++) {
-        if (str_eq(event_types[i], type)) {
-            *event_type = (enum reservation_event_type)i;
-            return true;
-        }
+    size_t index;
+    if (!str_find(STR_LIST(event_types), type, &index)) {
+        return false;
     }
-    return false;
+    *event_type = (enum reservation_event_type)index;
+    return true;
 }
 
 enum status reservation_record(const struct reservation_event *event, instant_us now,
@@ -75,12 +74,9 @@ static const struct str status_texts[] = {
 
 static enum reservation_status status_read(struct str text)
 {
-    for (size_t i = 0; i < sizeof(status_texts) / sizeof(status_texts[0]); i++) {
-        if (str_eq(status_texts[i], text)) {
-            return (enum reservation_status)i;
-        }
-    }
-    return RESERVATION_NONE;
+    size_t index = RESERVATION_NONE;
+    (void)str_find(STR_LIST(status_texts), text, &index);
+    return (enum reservation_status)index;
 }
 
 void *reservation_state_initial(struct arena *arena)

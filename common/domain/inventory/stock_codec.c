@@ -38,13 +38,12 @@ static const struct str event_types[] = {
 
 static bool event_type_read(struct str type, enum stock_event_type *event_type)
 {
-    for (size_t i = 0; i < sizeof(event_types) / sizeof(event_types[0]); i++) {
-        if (str_eq(event_types[i], type)) {
-            *event_type = (enum stock_event_type)i;
-            return true;
-        }
+    size_t index;
+    if (!str_find(STR_LIST(event_types), type, &index)) {
+        return false;
     }
-    return false;
+    *event_type = (enum stock_event_type)index;
+    return true;
 }
 
 enum status stock_record_received(const struct receive_stock *receipt, instant_us now,

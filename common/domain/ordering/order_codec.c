@@ -127,12 +127,9 @@ struct str order_status_text(enum order_status status)
 
 enum order_status order_status_read(struct str text)
 {
-    for (size_t i = 0; i < sizeof(status_texts) / sizeof(status_texts[0]); i++) {
-        if (str_eq(status_texts[i], text)) {
-            return (enum order_status)i;
-        }
-    }
-    return ORDER_UNKNOWN;
+    size_t index = ORDER_UNKNOWN;
+    (void)str_find(STR_LIST(status_texts), text, &index);
+    return (enum order_status)index;
 }
 
 static const struct str event_types[] = {
@@ -145,13 +142,12 @@ static const struct str event_types[] = {
 
 bool order_event_type_read(struct str type, enum order_event_type *event_type)
 {
-    for (size_t i = 0; i < sizeof(event_types) / sizeof(event_types[0]); i++) {
-        if (str_eq(event_types[i], type)) {
-            *event_type = (enum order_event_type)i;
-            return true;
-        }
+    size_t index;
+    if (!str_find(STR_LIST(event_types), type, &index)) {
+        return false;
     }
-    return false;
+    *event_type = (enum order_event_type)index;
+    return true;
 }
 
 static void write_order_lines(struct json_writer *writer, const struct order_placed *placed)

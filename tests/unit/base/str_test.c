@@ -51,6 +51,19 @@ Test(str, given_numbers_when_read_then_only_whole_ones_that_fit_are)
     cr_assert(str_to_int64(STR("-0"), &value) && value == 0);
 }
 
+Test(str, given_a_list_when_a_text_is_looked_for_then_its_first_place_is_found)
+{
+    static const struct str list[] = {{"one", 3}, {"two", 3}, {"two", 3}, {"", 0}};
+    size_t index = 7;
+    cr_assert(str_find(STR_LIST(list), STR("two"), &index));
+    cr_assert_eq(index, 1);
+    cr_assert(str_find(STR_LIST(list), STR(""), &index));
+    cr_assert_eq(index, 3);
+    cr_assert_not(str_find(STR_LIST(list), STR("three"), &index));
+    cr_assert_not(str_find(list, 0, STR("one"), &index));
+    cr_assert_eq(index, 3, "untouched");
+}
+
 Test(str, given_the_published_vectors_when_hashed_then_it_is_fnv_1a)
 {
     cr_assert_eq(str_hash(STR("")), UINT64_C(0xcbf29ce484222325));
