@@ -34,6 +34,15 @@ class Report:
         return [row for row in self.rows if row["at_least"] is not None
                 and (row["ratio"] is None or row["ratio"] < row["at_least"])]
 
+    def conclude(self):
+        """Prints the table and what is below its floor; 1 when something is, else 0: bench's exit
+        code."""
+        print("\n" + self.table())
+        low = self.too_low()
+        for row in low:
+            print(f"{row['name']}: {row['ratio']} is below its floor of {row['at_least']}")
+        return 1 if low else 0
+
     def table(self):
         return "\n".join([HEAD, "-" * len(HEAD), *map(line, self.rows)])
 

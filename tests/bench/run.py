@@ -76,11 +76,8 @@ def main():
     finally:
         if os.environ.get("BENCH_KEEP") != "1":
             house.remove()
-    print("\n" + report.table())
-    low = report.too_low()
-    for row in low:
-        print(f"{row['name']}: {row['ratio']} is below its floor of {row['at_least']}")
-    sys.exit(1 if low else 0)
+    sys.exit(report.conclude())
 
 
-main()
+if __name__ == "__main__":
+    main()
