@@ -3,10 +3,9 @@
 // in one call and one transaction. No delay when idle, one fsync for many commands when busy.
 #include "ngx_http_comanda_batch.h"
 
-#include <time.h>
-
 #include "application/command/batch_policy.h"
 #include "application/limit/wait_estimate.h"
+#include "base/monotonic.h"
 #include "domain/bounded_context.h"
 #include "ngx_http_comanda_marks.h"
 #include "ngx_http_comanda_postgres_connection.h"
@@ -48,13 +47,6 @@ struct ngx_http_comanda_batches {
     size_t in_flight_count;
     struct wait_estimate estimate;
 };
-
-static int64_t monotonic_us(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 // --- which ids are in flight ---
 

@@ -3,9 +3,8 @@
 #include "ngx_http_comanda_guard.h"
 #include "ngx_http_comanda_metrics.h"
 
-#include <time.h>
-
 #include "application/limit/limit_table.h"
+#include "base/monotonic.h"
 #include "base/sha256.h"
 
 enum {
@@ -45,13 +44,6 @@ struct loc_conf {
 };
 
 // ---- A request ----------------------------------------------------------------------------------
-
-static int64_t monotonic_ns(void)
-{
-    struct timespec now; // nginx's own clock stands still within a turn of the loop
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * second_ns + now.tv_nsec;
-}
 
 static uint64_t hash_key(const struct limit_zone *zone, ngx_str_t key)
 {

@@ -3,9 +3,8 @@
 #include "ngx_http_comanda_guard.h"
 #include "ngx_http_comanda_metrics.h"
 
-#include <time.h>
-
 #include "application/limit/load_gauge.h"
+#include "base/monotonic.h"
 
 enum { BUDGET_MS_MAX = 600000, RETRY_S_MAX = 60 };
 
@@ -35,13 +34,6 @@ struct measured {
     int64_t begun_ns;
     bool over;
 };
-
-static int64_t monotonic_ns(void)
-{
-    struct timespec now; // nginx's own clock stands still within a turn of the loop
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 * millisecond_ns + now.tv_nsec;
-}
 
 // ---- A request ----------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/monotonic.h"
 #include "infrastructure/telemetry/log.h"
 #include "runtime/probes.h"
 #include "runtime/readiness.h"
@@ -242,9 +243,7 @@ instant_us runtime_now(void)
 
 int64_t runtime_monotonic_ms(void)
 {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return monotonic_ms();
 }
 
 uint32_t runtime_random(void)

@@ -4,9 +4,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/arena.h"
+#include "base/monotonic.h"
 
 enum { LEASES_MAX = 8, NAME_MAX_LEN = 64, COUNT_BYTES_MAX = 64 * 1024 * 1024 };
 
@@ -33,13 +33,6 @@ struct relay_lease_memory {
 static struct relay_lease_memory *self(struct relay_lease *relay)
 {
     return (struct relay_lease_memory *)relay;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static struct kept_lease *find(struct lease_memory *shared, struct str name)
@@ -71,13 +64,13 @@ static enum status memory_acquire(struct relay_lease *base, struct str name, str
     if (kept == NULL) {
         return STATUS_FULL;
     }
-    bool stale = kept->renewed_ms < now_ms() - (int64_t)stale_s * 1000;
+    bool stale = kept->renewed_ms < monotonic_ms() - (int64_t)stale_s * 1000;
     if (kept->session != NULL && kept->session != self(base) && !stale) {
         *lease = (struct lease){.held = false};
         return STATUS_OK;
     }
     kept->session = self(base);
-    kept->renewed_ms = now_ms();
+    kept->renewed_ms = monotonic_ms();
     kept->fence++;
     *lease = (struct lease){.held = true, .fence = kept->fence, .checkpoint = kept->checkpoint};
     return STATUS_OK;
@@ -91,7 +84,7 @@ static enum status memory_renew(struct relay_lease *base, struct str name, int64
         return STATUS_FENCED;
     }
     kept->session = self(base);
-    kept->renewed_ms = now_ms();
+    kept->renewed_ms = monotonic_ms();
     return STATUS_OK;
 }
 

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/backoff.h"
+#include "base/monotonic.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 5000,
@@ -40,13 +41,6 @@ struct postgres {
     char sqlstate[SQLSTATE_LEN + 1];
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 struct postgres *postgres_new(const struct postgres_options *options)
 {
     struct postgres *postgres = calloc(1, sizeof(*postgres));
@@ -62,7 +56,7 @@ struct postgres *postgres_new(const struct postgres_options *options)
         options->reply_timeout_ms > 0 ? options->reply_timeout_ms : REPLY_TIMEOUT_MS;
     postgres->backoff =
         (struct backoff){.first_ms = BACKOFF_FIRST_MS, .limit_ms = BACKOFF_LIMIT_MS};
-    postgres->random = (uint32_t)((uintptr_t)postgres >> 4) ^ (uint32_t)now_ms();
+    postgres->random = (uint32_t)((uintptr_t)postgres >> 4) ^ (uint32_t)monotonic_ms();
     if (postgres->conninfo == NULL || postgres->application_name == NULL) {
         postgres_free(postgres);
         return NULL;
@@ -137,7 +131,7 @@ static void set_result_error(struct postgres *postgres, const PGresult *result)
 static bool wait_socket(const PGconn *conn, short events, int64_t deadline_ms)
 {
     for (;;) {
-        int64_t left = deadline_ms - now_ms();
+        int64_t left = deadline_ms - monotonic_ms();
         if (left <= 0) {
             return false;
         }
@@ -204,14 +198,14 @@ static enum status connection_failed(struct postgres *postgres, PGconn *conn)
     postgres->sqlstate[0] = '\0';
     PQfinish(conn);
     postgres->random = postgres->random * 1664525u + 1013904223u;
-    postgres->next_try_ms = now_ms() + backoff_next_ms(&postgres->backoff, postgres->random);
+    postgres->next_try_ms = monotonic_ms() + backoff_next_ms(&postgres->backoff, postgres->random);
     return STATUS_UNAVAILABLE;
 }
 
 // Sleeps what the backoff asks for. False: a signal came, the caller may have to stop.
 static bool wait_for_next_try(const struct postgres *postgres)
 {
-    int64_t left = postgres->next_try_ms - now_ms();
+    int64_t left = postgres->next_try_ms - monotonic_ms();
     if (left <= 0) {
         return true;
     }
@@ -230,7 +224,7 @@ enum status postgres_connect(struct postgres *postgres)
     }
     PGconn *conn = start_connecting(postgres);
     if (conn == NULL || PQstatus(conn) == CONNECTION_BAD ||
-        !finish_connecting(conn, now_ms() + postgres->connect_timeout_ms) ||
+        !finish_connecting(conn, monotonic_ms() + postgres->connect_timeout_ms) ||
         PQsetnonblocking(conn, 1) != 0) {
         return connection_failed(postgres, conn);
     }
@@ -352,7 +346,7 @@ static enum status complete(struct postgres *postgres, bool sent, enum postgres_
     if (!sent) {
         return lost(postgres, POSTGRES_READS, REPLY_LOST); // it never left
     }
-    int64_t deadline_ms = now_ms() + postgres->reply_timeout_ms;
+    int64_t deadline_ms = monotonic_ms() + postgres->reply_timeout_ms;
     PGresult *kept = NULL;
     enum reply reply = flush_request(postgres->conn, deadline_ms);
     if (reply == REPLY_COMPLETE) {

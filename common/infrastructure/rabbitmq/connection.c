@@ -12,8 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <time.h>
 
+#include "base/monotonic.h"
 #include "infrastructure/rabbitmq/watchdog.h"
 
 enum {
@@ -40,9 +40,7 @@ struct rabbitmq_connection {
 
 int64_t rabbitmq_now_ms(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return monotonic_ms();
 }
 
 static struct timeval duration(int ms)

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/time.h>
-#include <time.h>
 
 #include "base/backoff.h"
+#include "base/monotonic.h"
 
 enum { HOST_MAX = 255, RETRY_FIRST_MS = 100, RETRY_LIMIT_MS = 5000 };
 
@@ -72,13 +72,6 @@ void redis_connection_free(struct redis_connection *connection)
         redisFree(connection->context);
         free(connection);
     }
-}
-
-static int64_t monotonic_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void keep_error(struct redis_connection *connection)
