@@ -9,7 +9,13 @@
 #include "infrastructure/telemetry/log.h"
 #include "saga_metrics.h"
 
-enum { LOOK_EVERY_MS = 15000, ARENA_BLOCK = 16 * 1024, ARENA_MAX = 1024 * 1024, DETAIL_MAX = 256 };
+enum {
+    LOOK_EVERY_MS = 15000,
+    LOOK_SHARE = 50, // a look that takes long, with very many sagas, takes 1/50 of the time at most
+    ARENA_BLOCK = 16 * 1024,
+    ARENA_MAX = 1024 * 1024,
+    DETAIL_MAX = 256
+};
 
 void saga_versions_init(struct saga_versions *versions, struct runtime *runtime,
                         struct parts *parts, const struct saga_definitions *definitions)
@@ -53,6 +59,7 @@ static void look(struct runtime *runtime, struct saga_versions *versions)
     struct arena arena;
     struct saga_in_use *used = NULL;
     size_t count = 0;
+    int64_t began_ms = runtime_monotonic_ms();
     arena_init(&arena, ARENA_BLOCK, ARENA_MAX);
     enum status status = saga_watch_in_use(versions->parts->postgres, &arena, &used, &count);
     if (status == STATUS_OK) {
@@ -62,7 +69,9 @@ static void look(struct runtime *runtime, struct saga_versions *versions)
                  log_text("cause", status_text(status)));
     }
     arena_free(&arena);
-    versions->look_at_ms = runtime_monotonic_ms() + LOOK_EVERY_MS;
+    int64_t now_ms = runtime_monotonic_ms();
+    int64_t pause_ms = (now_ms - began_ms) * LOOK_SHARE;
+    versions->look_at_ms = now_ms + (pause_ms > LOOK_EVERY_MS ? pause_ms : LOOK_EVERY_MS);
 }
 
 bool saga_versions_ready(struct runtime *runtime, void *context)
