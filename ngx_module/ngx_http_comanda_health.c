@@ -35,12 +35,14 @@ static void write_check(struct json_writer *json, struct str name, bool fine, st
 static void write_redis(struct json_writer *json, const struct ngx_http_comanda_redis *redis,
                         bool *degraded)
 {
-    bool fine = redis != NULL && ngx_http_comanda_redis_ready(redis);
+    bool refused = redis != NULL && ngx_http_comanda_redis_refused(redis);
+    bool fine = redis != NULL && !refused && ngx_http_comanda_redis_ready(redis);
     *degraded = redis != NULL && !fine;
     write_check(json, STR("redis"), fine || redis == NULL,
                 redis == NULL ? STR("not used")
                 : fine        ? STR("connected")
-                              : STR("away: reads come from PostgreSQL"));
+                : refused ? STR("refuses our user: see the error log; reads come from PostgreSQL")
+                          : STR("away: reads come from PostgreSQL"));
 }
 
 static ngx_int_t answer_ready(ngx_http_request_t *r, bool fine, struct str detail)

@@ -3,6 +3,7 @@
 // whatever goes wrong is a miss, and nothing waits longer than the timeout.
 #include "ngx_http_comanda_redis.h"
 
+#include "infrastructure/redis/settings.h"
 #include "ngx_http_comanda_redis_connection.h"
 #include "ngx_http_comanda_settings.h"
 
@@ -89,6 +90,58 @@ static char *read_address(ngx_conf_t *cf, ngx_str_t word, struct ngx_http_comand
     return NGX_CONF_OK;
 }
 
+// The first line of the file, without its end.
+static char *read_password(ngx_conf_t *cf, ngx_str_t *path, struct ngx_http_comanda_redis *redis)
+{
+    u_char *bytes = ngx_pnalloc(cf->pool, REDIS_PASSWORD_MAX + 2);
+    if (bytes == NULL || ngx_conf_full_name(cf->cycle, path, 1) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+    ngx_fd_t fd = ngx_open_file(path->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+    if (fd == NGX_INVALID_FILE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           "comanda_redis: cannot open password_file \"%V\"", path);
+        return NGX_CONF_ERROR;
+    }
+    ssize_t len = ngx_read_fd(fd, bytes, REDIS_PASSWORD_MAX + 2);
+    (void)ngx_close_file(fd);
+    if (len > 0 && bytes[len - 1] == '\n') {
+        len--;
+    }
+    if (len < 1 || len > REDIS_PASSWORD_MAX || memchr(bytes, '\n', (size_t)len) != NULL) {
+        ngx_conf_log_error(
+            NGX_LOG_EMERG, cf, 0,
+            "comanda_redis: password_file \"%V\" must hold one line of 1 to %d bytes", path,
+            REDIS_PASSWORD_MAX);
+        return NGX_CONF_ERROR;
+    }
+    redis->password = (struct str){(const char *)bytes, (size_t)len};
+    return NGX_CONF_OK;
+}
+
+static char *read_words(ngx_conf_t *cf, struct ngx_http_comanda_redis *redis)
+{
+    ngx_str_t user = ngx_null_string;
+    ngx_str_t password_file = ngx_null_string;
+    const struct ngx_http_comanda_setting settings[] = {
+        {.name = STR("timeout"), .msec = &redis->timeout, .min = 1, .max = TIMEOUT_MAX_MS},
+        {.name = STR("user"), .text = &user},
+        {.name = STR("password_file"), .text = &password_file},
+        {.name = {NULL, 0}},
+    };
+    char *rc = ngx_http_comanda_read_settings(cf, 3, settings);
+    if (rc != NGX_CONF_OK) {
+        return rc;
+    }
+    if ((user.len > 0) != (password_file.len > 0)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "comanda_redis: user=NAME and password_file=FILE stand together");
+        return NGX_CONF_ERROR;
+    }
+    redis->user = ngx_http_comanda_str(user);
+    return user.len == 0 ? NGX_CONF_OK : read_password(cf, &password_file, redis);
+}
+
 static void declare_metrics(ngx_conf_t *cf, struct ngx_http_comanda_redis *redis)
 {
     static const char help[] = "Answers of Redis by outcome.";
@@ -117,11 +170,7 @@ static char *set_redis(ngx_conf_t *cf, ngx_command_t *directive, void *data)
     redis->timeout = TIMEOUT_DEFAULT_MS;
     declare_metrics(cf, redis);
     char *rc = read_address(cf, words[2], redis);
-    const struct ngx_http_comanda_setting settings[] = {
-        {.name = STR("timeout"), .msec = &redis->timeout, .min = 1, .max = TIMEOUT_MAX_MS},
-        {.name = {NULL, 0}},
-    };
-    return rc == NGX_CONF_OK ? ngx_http_comanda_read_settings(cf, 3, settings) : rc;
+    return rc == NGX_CONF_OK ? read_words(cf, redis) : rc;
 }
 
 static ngx_command_t directives[] = {

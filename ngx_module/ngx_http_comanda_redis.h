@@ -34,3 +34,6 @@ enum status ngx_http_comanda_redis_put(struct ngx_http_comanda_redis *redis,
 void ngx_http_comanda_redis_cancel(struct ngx_http_comanda_redis_op *op);
 
 bool ngx_http_comanda_redis_ready(const struct ngx_http_comanda_redis *redis);
+
+// It has refused our user, or something that our user may not do, within the last minute.
+bool ngx_http_comanda_redis_refused(const struct ngx_http_comanda_redis *redis);

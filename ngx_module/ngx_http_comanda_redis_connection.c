@@ -3,7 +3,14 @@
 // ngx_http_comanda_redis.c uses it.
 #include "ngx_http_comanda_redis_connection.h"
 
-enum { CONNECT_TIMEOUT_MS = 1000, RETRY_FIRST_MS = 50, RETRY_LIMIT_MS = 5000 };
+#include "infrastructure/redis/settings.h"
+
+enum {
+    CONNECT_TIMEOUT_MS = 1000,
+    RETRY_FIRST_MS = 50,
+    RETRY_LIMIT_MS = 5000,
+    REFUSED_S = 60, // how long a refusal is remembered, and how often it is logged
+};
 
 // --- the ring of commands on their way ---
 
@@ -228,6 +235,43 @@ static void load_script(struct ngx_http_comanda_redis *redis)
     }
 }
 
+// --- as whom we speak ---
+
+bool ngx_http_comanda_redis_refused(const struct ngx_http_comanda_redis *redis)
+{
+    return redis->refused_at != 0 && ngx_time() - redis->refused_at < REFUSED_S;
+}
+
+static bool refuses(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ERROR && redis_answer_refuses(reply->str);
+}
+
+// Waiting does not mend it: a person must read of it, though not once a command.
+static void note_refusal(struct ngx_http_comanda_redis *redis, const redisReply *reply)
+{
+    struct str user = str_is_empty(redis->user) ? STR("default") : redis->user;
+    if (!ngx_http_comanda_redis_refused(redis)) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "comanda: Redis \"%*s\" refuses the user \"%*s\": %s; mend user= and "
+                      "password_file= of comanda_redis, or the user's rules (comandactl access "
+                      "redis); documents come from PostgreSQL",
+                      redis->name.len, redis->name.data, user.len, user.data, reply->str);
+        redis->refused_at = ngx_time();
+    }
+}
+
+static void log_in(struct ngx_http_comanda_redis *redis)
+{
+    const struct redis_command command = {.argc = 3,
+                                          .argv = {"AUTH", redis->user.data, redis->password.data},
+                                          .lengths = {4, redis->user.len, redis->password.len}};
+    redis->logging_in = !str_is_empty(redis->user);
+    if (redis->logging_in && ngx_http_comanda_redis_send(redis, &command, NULL) != STATUS_OK) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "comanda: no memory to log in to Redis");
+    }
+}
+
 // A stopped server still takes connections: only an answer tells that it is there.
 static void note_answer(struct ngx_http_comanda_redis *redis)
 {
@@ -235,6 +279,7 @@ static void note_answer(struct ngx_http_comanda_redis *redis)
         return;
     }
     redis->usable = true;
+    redis->refused_at = 0;
     backoff_reset(&redis->backoff);
     if (redis->complained) {
         redis->complained = false;
@@ -252,9 +297,17 @@ static void handle_reply(redisAsyncContext *context, void *answer, void *privdat
     }
     struct str value = {NULL, 0};
     enum status status = reply == NULL ? STATUS_UNAVAILABLE : read_reply(reply, &value);
-    if (reply != NULL) {
+    if (reply != NULL && refuses(reply)) {
+        note_refusal(redis, reply);
+        if (!redis->usable) {
+            ngx_http_comanda_redis_close(redis, "it refuses our user");
+            return;
+        }
+    }
+    if (reply != NULL && !redis->logging_in) {
         note_answer(redis);
     }
+    redis->logging_in = false;
     if (status == STATUS_REFUSED && strncmp(reply->str, "NOSCRIPT", 8) == 0) {
         load_script(redis); // this document is left to the projector
     }
@@ -304,6 +357,7 @@ static void handle_connect(const redisAsyncContext *context, int status)
     if (redis->timer.timer_set) {
         ngx_del_timer(&redis->timer);
     }
+    log_in(redis);
     load_script(redis);
 }
 

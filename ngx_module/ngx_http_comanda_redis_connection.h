@@ -24,6 +24,8 @@ struct ngx_http_comanda_redis {
     char host[NGX_SOCKADDR_STRLEN];
     int port;
     ngx_msec_t timeout;
+    struct str user; // empty: nobody logs in
+    struct str password;
     struct ngx_http_comanda_metric *answers[3]; // hit, miss, failed
 
     // Of this worker.
@@ -33,6 +35,8 @@ struct ngx_http_comanda_redis {
     bool shut;
     bool complained;
     bool usable;       // it has answered on this connection
+    bool logging_in;   // the answer that comes next is AUTH's
+    time_t refused_at; // when it last said that our user may not do something; 0: never
     ngx_event_t timer; // of the oldest command, or of connecting
     ngx_event_t retry;
     ngx_event_t flush; // writes what this turn of the loop has gathered

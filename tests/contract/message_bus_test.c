@@ -272,7 +272,7 @@ static void what_nobody_can_take_is_returned(struct subject *subject)
 {
     struct message_bus *bus = open_bus(subject, "comanda.projector");
     struct message messages[3] = {event(30, "meter.X"), event(31, ""), event(32, "meter.X")};
-    messages[1].exchange = TOPOLOGY_DEAD_EXCHANGE; // direct, and nothing is bound with this key
+    messages[1].exchange = TOPOLOGY_DEAD_EXCHANGE; // and nothing is bound with this key
     messages[1].routing_key = STR("comanda.nobody");
     enum publish_outcome outcomes[3];
     cr_assert_eq(message_bus_publish(bus, messages, 3, WAIT_MS, outcomes), STATUS_OK);

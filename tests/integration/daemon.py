@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs one of our daemons against real servers, with a database and a virtual host of the test's own."""
 import concurrent.futures
+import hashlib
 import json
 import os
 import pathlib
 import re
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.error
@@ -22,6 +24,8 @@ BUILD = pathlib.Path(os.environ.get("COMANDA_BUILD", ROOT / "build"))
 
 CONTEXTS = {"payments": "payment", "inventory": "inventory", "shipping": "shipping",
             "ordering": "ordering"}
+# Each has a user of its own at the broker.
+PROGRAMS = ("relay", "saga", "payment", "inventory", "shipping", "projector", "operator", "keda")
 
 
 def until(condition, what, timeout=20.0, every=0.05):
@@ -127,10 +131,9 @@ class Broker:
         self.channel.confirm_delivery()
         self.retry_ms = retry_ms
         self.roles = set()
-        for name in ("comanda.events", "comanda.commands", "comanda.replies"):
+        for name in ("comanda.events", "comanda.commands", "comanda.replies", "comanda.retry",
+                     "comanda.dead"):
             self.channel.exchange_declare(name, "topic", durable=True)
-        for name in ("comanda.retry", "comanda.dead"):
-            self.channel.exchange_declare(name, "direct", durable=True)
 
     def call(self, method, path, body=None):
         url = urllib.parse.urlsplit(self.http)
@@ -143,6 +146,28 @@ class Broker:
         with opener.open(request, timeout=20) as answer:
             text = answer.read()
         return json.loads(text) if text else None
+
+    def url_of(self, program):
+        """The address with the user of that program, who may do in this virtual host what
+        `comandactl access` says. Users are the broker's own, so every test gives one the same
+        password."""
+        url = urllib.parse.urlsplit(self.url)
+        passwords = {name: hashlib.sha256(f"{name} {url.password}".encode()).hexdigest()
+                     for name in PROGRAMS}
+        if not getattr(self, "users_made", False):
+            self.users_made = True
+            self.call("POST", "/api/definitions", self.definitions(passwords))
+        return (f"amqp://comanda_{program}:{passwords[program]}@{url.hostname}:{url.port}"
+                f"/{self.vhost}")
+
+    def definitions(self, passwords):
+        with tempfile.TemporaryDirectory(prefix="comanda-passwords-") as folder:
+            for name, password in passwords.items():
+                (pathlib.Path(folder) / f"rabbitmq_{name}").write_text(password)
+            done = subprocess.run([BUILD / "bin/comandactl", "access", "rabbitmq", "--passwords",
+                                   folder, "--vhost", self.vhost], check=True, timeout=60,
+                                  capture_output=True, text=True)
+        return json.loads(done.stdout)
 
     def need(self, context):
         """Declares the queues of a context's role."""

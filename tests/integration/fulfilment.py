@@ -74,7 +74,7 @@ class Shop:
     def start(self, *names, wait=True, **settings):
         for name in names:
             self.daemons[name] = Daemon(name, self.folder, **{
-                "COMANDA_POSTGRES": self.database.conninfo, "COMANDA_AMQP": self.broker.url,
+                "COMANDA_POSTGRES": self.database.conninfo, "COMANDA_AMQP": self.broker.url_of(name),
                 "COMANDA_SAGAS": SAGAS, **self.settings, **settings})
         for name in names if wait else ():
             self.daemons[name].wait_ready()
@@ -94,10 +94,11 @@ class Shop:
         codes = {name: self.end(name) for name in list(self.daemons)}
         assert set(codes.values()) <= {0}, codes
 
-    def ctl(self, *arguments):
-        """(exit code, what it printed) of comandactl."""
+    def ctl(self, *arguments, user="operator"):
+        """(exit code, what it printed) of comandactl; user None: the broker's administrator."""
         environment = dict(os.environ, COMANDA_POSTGRES=self.database.conninfo,
-                           COMANDA_AMQP=self.broker.url, COMANDA_SAGAS=SAGAS)
+                           COMANDA_AMQP=self.broker.url_of(user) if user else self.broker.url,
+                           COMANDA_SAGAS=SAGAS)
         done = subprocess.run([BUILD / "bin/comandactl", *map(str, arguments)], env=environment,
                               capture_output=True, text=True, timeout=60)
         return done.returncode, done.stdout + done.stderr

@@ -15,7 +15,8 @@ from fulfilment import Shop, Vhost
 class Cache:
     """A Redis server of the test's own: stopping and emptying it hurts nobody else."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, options=()):
+        self.options = list(options)
         self.log = folder / "redis.log"
         self.port = None
         self.process = None
@@ -28,7 +29,7 @@ class Cache:
         self.process = subprocess.Popen(
             [shutil.which("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1",
              "--save", "", "--appendonly", "no", "--dir", str(folder),
-             "--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru"],
+             "--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru", *self.options],
             stdout=open(self.log, "ab"), stderr=subprocess.STDOUT)
         try:
             until(self.answers, "Redis answers", 20)
@@ -40,6 +41,8 @@ class Cache:
         assert self.process.poll() is None, "Redis ended"
         try:
             return redis.Redis(port=self.port, socket_timeout=1).ping()
+        except redis.AuthenticationError:
+            return True  # its default user is off
         except redis.ConnectionError:
             return False
 
@@ -82,9 +85,9 @@ class ReadSide(Shop):
         self.cache = Cache(folder)
         super().__init__(Database(), Vhost(), folder, COMANDA_REDIS=self.cache.address, **settings)
 
-    def ctl(self, *arguments):
+    def ctl(self, *arguments, **more):
         os.environ["COMANDA_REDIS"] = self.cache.address
-        return super().ctl(*arguments)
+        return super().ctl(*arguments, **more)
 
     def ctl_json(self, *arguments):
         code, text = self.ctl(*arguments, "--json")

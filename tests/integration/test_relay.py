@@ -160,7 +160,8 @@ def start(database, tmp_path):
 
     def start_one(broker, **settings):
         daemon = Daemon("relay", tmp_path, COMANDA_POSTGRES=database.conninfo,
-                        COMANDA_AMQP=broker.url, COMANDA_SAGAS=ROOT / "conf" / "sagas", **settings)
+                        COMANDA_AMQP=broker.url_of("relay"),
+                        COMANDA_SAGAS=ROOT / "conf" / "sagas", **settings)
         started.append(daemon)
         return daemon
 

@@ -49,6 +49,17 @@ def test_each_daemon_has_its_settings_file():
     assert {path.stem for path in (ROOT / "conf/settings").glob("*.env")} == daemons
 
 
+def test_a_wrong_redis_is_named_and_its_password_is_not():
+    base = {"COMANDA_POSTGRES": "dbname=x", "COMANDA_AMQP": "amqp://a:b@c/d"}
+    for wrong in ("cache", "redis://geheim@cache:6379", "redis://a:geheim@cache:0",
+                  "redis://a:geheim@cache/2"):
+        ended = run("projector", "--check", **base, COMANDA_REDIS=wrong)
+        assert ended.returncode == 2
+        assert "COMANDA_REDIS" in ended.stderr and "redis://user:password@" in ended.stderr
+        assert "geheim" not in ended.stderr
+    assert run("projector", "--check", **base, COMANDA_REDIS="redis://a:b@c").returncode == 0
+
+
 @pytest.mark.parametrize("settings, words", [
     ({}, ["COMANDA_POSTGRES is not set"]),
     ({"COMANDA_POSTGRES": "nonsense"}, ["COMANDA_POSTGRES", "host="]),

@@ -32,7 +32,7 @@ def start(database, broker, tmp_path):
     def start_one(name, **settings):
         broker.need({"payment": "payments"}.get(name, name))
         daemon = Daemon(name, tmp_path, **{"COMANDA_POSTGRES": database.conninfo,
-                                           "COMANDA_AMQP": broker.url, **settings})
+                                           "COMANDA_AMQP": broker.url_of(name), **settings})
         started.append(daemon)
         return daemon
 

@@ -60,6 +60,7 @@ extern const struct ctl_noun ctl_dlq;
 extern const struct ctl_noun ctl_saga;
 extern const struct ctl_noun ctl_topology_noun;
 extern const struct ctl_noun ctl_doctor;
+extern const struct ctl_noun ctl_access;
 
 // The line as it was read.
 struct ctl {

@@ -74,7 +74,8 @@ static enum ctl_exit run_doctor(struct ctl *ctl)
 
 static const struct ctl_option options[] = {
     {"--amqp", "URL", "RabbitMQ (else COMANDA_AMQP)"},
-    {"--redis", "ADDRESS", "host:port of Redis (else COMANDA_REDIS)"},
+    {"--redis", "ADDRESS",
+     "Redis (else COMANDA_REDIS): host:port or redis://user:password@host:port"},
     {"--sagas", "FOLDER", "the sagas' definitions (else COMANDA_SAGAS, else conf/sagas)"},
     {"--key-file", "FILE", "the token key (else COMANDA_JWT_KEY_FILE)"},
     {NULL, NULL, NULL},

@@ -2,6 +2,7 @@
 // doctor: RabbitMQ with its topology, and Redis.
 #include "doctor.h"
 #include "doctor_memory.h"
+#include "infrastructure/rabbitmq/ladder_proof.h"
 #include "infrastructure/rabbitmq/topology_link.h"
 #include "infrastructure/redis/connection.h"
 
@@ -49,7 +50,9 @@ static void say_counts(struct doctor *doctor, const struct counts *counts)
                read ? DOCTOR_DETAIL(doctor, "every queue has one; %lld messages wait",
                                     (long long)counts->waiting)
                     : DOCTOR_DETAIL(doctor, "nobody consumes%.*s", STR_FMT(counts->unread)),
-               read ? "" : "start the daemon of that name (comanda.ordering: comanda-saga)");
+               read ? ""
+                    : "start the daemon of that name (comanda.ordering: comanda-saga); one that"
+                      " runs tells at /readyz whether the broker refuses its user");
     doctor_say(doctor, "dead letters", counts->dead == 0 ? FINDING_OK : FINDING_WARNING,
                DOCTOR_DETAIL(doctor, "%lld messages", (long long)counts->dead),
                counts->dead == 0 ? ""
@@ -86,7 +89,7 @@ static void look_at_delays(struct doctor *doctor, struct rabbitmq_connection *co
         doctor_say(doctor, "delays", FINDING_OK, STR("not compared: no COMANDA_RETRY_1 to _3"), "");
     } else if (topology_compare(connection, topology, states, &report) != STATUS_OK) {
         doctor_say(doctor, "delays", FINDING_WARNING, DOCTOR_DETAIL(doctor, "%s", report.cause),
-                   "ask with a user that may configure");
+                   "ask as comanda_relay: comandactl topology check");
     } else if (report.differing == 0) {
         doctor_say(doctor, "delays", FINDING_OK, STR("every queue is as the settings say"), "");
     } else {
@@ -96,6 +99,36 @@ static void look_at_delays(struct doctor *doctor, struct rabbitmq_connection *co
                                  first->wants),
                    "comandactl topology mend, or set the delays back");
     }
+}
+
+// An empty one: what is taken from a queue and given back counts as delivered once more.
+static const struct topology_queue *empty_dead_queue(const struct topology *topology,
+                                                     const struct topology_queue_state *states)
+{
+    for (size_t at = 0; at < topology->queue_count; at++) {
+        if (topology->queues[at].role == QUEUE_DEAD && states[at].exists &&
+            states[at].messages == 0) {
+            return &topology->queues[at];
+        }
+    }
+    return NULL;
+}
+
+// A refusal ends the channel, so nothing is asked after it.
+static void look_at_rights(struct doctor *doctor, struct rabbitmq_connection *connection,
+                           const struct topology_queue *dead)
+{
+    enum status status = exchange_prove(connection, STR(""), STR("comanda.nobody"));
+    if (status == STATUS_OK && dead != NULL) {
+        status = queue_prove(connection, dead->name);
+    }
+    bool may = status == STATUS_OK;
+    doctor_say(doctor, "rights", may ? FINDING_OK : FINDING_FAULT,
+               may ? STR("dead letters may be read and given back")
+                   : DOCTOR_DETAIL(doctor, "%s", rabbitmq_connection_cause(connection)),
+               may ? ""
+                   : "come as comanda_operator, or make the permissions anew: comandactl access"
+                     " rabbitmq");
 }
 
 static void look_at_topology(struct doctor *doctor, struct rabbitmq_connection *connection)
@@ -120,6 +153,7 @@ static void look_at_topology(struct doctor *doctor, struct rabbitmq_connection *
     say_topology(doctor, &topology, &report);
     const struct counts counts = count(doctor, &topology, states);
     say_counts(doctor, &counts);
+    look_at_rights(doctor, connection, empty_dead_queue(&topology, states));
     look_at_delays(doctor, connection, &topology, states);
 }
 
@@ -160,16 +194,22 @@ void doctor_redis(struct doctor *doctor)
         address == NULL ? NULL : redis_connection_new(address, REDIS_TIMEOUT_MS);
     if (connection == NULL) {
         doctor_say(doctor, "redis", address == NULL ? FINDING_WARNING : FINDING_FAULT,
-                   address == NULL ? STR("not named") : str_from(address),
-                   "give --redis host:port or set COMANDA_REDIS");
+                   address == NULL ? STR("not named") : STR("no address"),
+                   "give --redis or set COMANDA_REDIS: redis://user:password@host:port");
         return;
     }
     redisContext *context = redis_connection_use(connection);
     bool there = context != NULL;
-    doctor_say(doctor, "redis", there ? FINDING_OK : FINDING_WARNING,
+    bool refused = redis_connection_refused(connection);
+    doctor_say(doctor, "redis",
+               there     ? FINDING_OK
+               : refused ? FINDING_FAULT
+                         : FINDING_WARNING,
                there ? STR("connected")
                      : DOCTOR_DETAIL(doctor, "%s", redis_connection_error(connection)),
-               there ? "" : "start it; until then reads go to PostgreSQL and are slower");
+               there     ? ""
+               : refused ? "mend the user or password, or make the users: comandactl access redis"
+                         : "start it; until then reads go to PostgreSQL and are slower");
     if (there) {
         doctor_redis_memory(doctor, context);
     }

@@ -27,6 +27,7 @@ static const struct ctl_noun *const nouns[] = {
     &ctl_dlq,     //
     &ctl_topology_noun,
     &ctl_projection, //
+    &ctl_access,     //
 };
 
 static const struct ctl_option common_options[] = {

@@ -25,7 +25,9 @@ enum ctl_exit ctl_cache_open(struct ctl *ctl, struct ctl_cache *cache)
     }
     cache->connection = redis_connection_new(address, REDIS_TIMEOUT_MS);
     if (cache->connection == NULL) {
-        return ctl_fail(ctl, CTL_USAGE, "--redis %s: write host:port", address);
+        return ctl_fail(
+            ctl, CTL_USAGE,
+            "--redis, COMANDA_REDIS: write host:port or redis://user:password@host:port");
     }
     cache->store = document_store_redis_new(cache->connection);
     return cache->store == NULL ? ctl_fail(ctl, CTL_INTERNAL, "no memory") : CTL_OK;
@@ -260,8 +262,8 @@ static const struct ctl_option status_options[] = {
 static const struct ctl_option rebuild_options[] = {
     {"--tenant", "NAME", "the tenant (else COMANDA_TENANT, else main)"},
     {"--redis", "ADDRESS",
-     "host:port of the cache (else COMANDA_REDIS); without it the"
-     " projector empties the cache"},
+     "the cache (else COMANDA_REDIS): host:port or redis://user:password@host:port;"
+     " without it the projector empties the cache"},
     {NULL, NULL, NULL},
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// comandactl topology: compares the queues with the settings, and gives the delay queues new delays
-// without losing what rests in them.
+// comandactl topology: shows and declares exchanges, queues and bindings, compares the queues with
+// the settings, and gives the delay queues new delays without losing what rests in them.
 #include <unistd.h>
 
 #include "infrastructure/rabbitmq/topology_link.h"
@@ -10,7 +10,8 @@
 
 enum {
     LEAVE_MS = 1000, // for messages that have rested and are on their way into the work queue
-    MOVE_MAX = TOPOLOGY_RETRY_MAX
+    MOVE_MAX = TOPOLOGY_RETRY_MAX,
+    JSON_BYTES_MAX = 1024 * 1024
 };
 
 struct mending {
@@ -35,12 +36,17 @@ static enum ctl_exit failed(const struct mending *mending, enum status status)
                     mending->report.cause[0] == '\0' ? status_text(status) : mending->report.cause);
 }
 
-static enum ctl_exit open_mending(struct ctl *ctl, struct mending *mending)
+static enum ctl_exit make(struct ctl *ctl, struct topology *topology)
 {
     const struct saga_definitions *definitions;
-    *mending = (struct mending){.ctl = ctl};
     enum ctl_exit code = ctl_sagas(ctl, &definitions);
-    code = code == CTL_OK ? ctl_topology(ctl, definitions, &mending->topology) : code;
+    return code == CTL_OK ? ctl_topology(ctl, definitions, topology) : code;
+}
+
+static enum ctl_exit open_mending(struct ctl *ctl, struct mending *mending)
+{
+    *mending = (struct mending){.ctl = ctl};
+    enum ctl_exit code = make(ctl, &mending->topology);
     code = code == CTL_OK ? ctl_amqp(ctl, &mending->settings) : code;
     code = code == CTL_OK ? ctl_amqp_open(ctl, &mending->settings, &mending->connection) : code;
     if (code != CTL_OK) {
@@ -151,6 +157,116 @@ static enum ctl_exit run_mend(struct ctl *ctl)
     return run(ctl, true);
 }
 
+// --- as it should be
+
+static enum ctl_exit run_show(struct ctl *ctl)
+{
+    static const struct table_column bindings[] = {
+        {"exchange", TABLE_TEXT}, {"key", TABLE_TEXT}, {"queue", TABLE_TEXT}};
+    struct topology topology;
+    struct table table;
+    struct buffer json;
+    enum ctl_exit code = make(ctl, &topology);
+    if (code != CTL_OK) {
+        return code;
+    }
+    if (ctl->json) {
+        buffer_init(&json, ctl->arena, JSON_BYTES_MAX);
+        enum status status = topology_print(&topology, &json);
+        ctl_print_json(&json);
+        return ctl_exit_of(status);
+    }
+    table_begin(&table, ctl, bindings, sizeof(bindings) / sizeof(bindings[0]));
+    for (size_t at = 0; at < topology.binding_count; at++) {
+        const struct topology_binding *binding = &topology.bindings[at];
+        const struct str cells[] = {binding->exchange, binding->key, binding->queue};
+        (void)table_add(&table, cells);
+    }
+    table_print(&table, "nothing is bound");
+    return CTL_OK;
+}
+
+// --- as it is
+
+static void print_queues(const struct mending *mending)
+{
+    static const struct table_column queues[] = {{"queue", TABLE_TEXT},
+                                                 {"state", TABLE_TEXT},
+                                                 {"messages", TABLE_NUMBER},
+                                                 {"consumers", TABLE_NUMBER}};
+    const struct ctl *ctl = mending->ctl;
+    struct table table;
+    table_begin(&table, ctl, queues, sizeof(queues) / sizeof(queues[0]));
+    for (size_t at = 0; at < mending->topology.queue_count; at++) {
+        const struct topology_queue_state *state = &mending->states[at];
+        const struct str cells[] = {
+            mending->topology.queues[at].name, state->exists ? STR("there") : STR("missing"),
+            table_number(ctl, state->messages), table_number(ctl, state->consumers)};
+        (void)table_add(&table, cells);
+    }
+    table_print(&table, "there are no queues");
+}
+
+// Passive declares alone, which any user may do.
+static enum ctl_exit run_list(struct ctl *ctl)
+{
+    struct mending mending;
+    enum ctl_exit code = open_mending(ctl, &mending);
+    rabbitmq_connection_close(mending.connection);
+    if (code != CTL_OK) {
+        return code;
+    }
+    print_queues(&mending);
+    return mending.report.missing == 0
+               ? CTL_OK
+               : ctl_fail(ctl, CTL_NO,
+                          "%zu missing; first: %s; start comanda-relay, or topology declare as its "
+                          "user",
+                          mending.report.missing, mending.report.cause);
+}
+
+// --- made so
+
+static void print_declared(const struct ctl *ctl, const struct topology *topology)
+{
+    printf(ctl->json ? "{\"exchanges\":%zu,\"queues\":%zu,\"bindings\":%zu}\n"
+                     : "%zu exchanges, %zu queues and %zu bindings are there\n",
+           topology->exchange_count, topology->queue_count, topology->binding_count);
+}
+
+static enum ctl_exit run_declare(struct ctl *ctl)
+{
+    struct mending mending;
+    enum ctl_exit code = open_mending(ctl, &mending);
+    if (code != CTL_OK) {
+        rabbitmq_connection_close(mending.connection);
+        return code;
+    }
+    const struct topology_report *report = &mending.report;
+    enum status status = topology_declare(mending.connection, &mending.topology, &mending.report);
+    rabbitmq_connection_close(mending.connection);
+    if (status == STATUS_REFUSED) {
+        return ctl_fail(ctl, CTL_REFUSED,
+                        "RabbitMQ: %s; only comanda_relay and an administrator "
+                        "may declare",
+                        report->cause);
+    }
+    if (status != STATUS_OK) {
+        return failed(&mending, status);
+    }
+    if (report->differing > 0) {
+        return ctl_fail(ctl, CTL_NO, "%zu are there in another shape and stay so; first: %s",
+                        report->differing, report->cause);
+    }
+    print_declared(ctl, &mending.topology);
+    return CTL_OK;
+}
+
+static const struct ctl_option show_options[] = {
+    {"--sagas", "FOLDER", "the sagas' definitions (else COMANDA_SAGAS, else conf/sagas)"},
+    {NULL, NULL, NULL},
+};
+
 static const struct ctl_option options[] = {
     {"--retry", "DELAYS", "the three delays, such as 5s,20s,60s (else COMANDA_RETRY_1 to _3)"},
     {"--sagas", "FOLDER", "the sagas' definitions (else COMANDA_SAGAS, else conf/sagas)"},
@@ -159,6 +275,12 @@ static const struct ctl_option options[] = {
 };
 
 static const struct ctl_verb verbs[] = {
+    {"show", "", 0, 0, "the bindings as they should be; with --json everything", show_options,
+     run_show},
+    {"list", "", 0, 0, "each queue as it is; exit 1 when one or an exchange is missing", options,
+     run_list},
+    {"declare", "", 0, 0, "make what is missing, as the relay does; as comanda_relay", options,
+     run_declare},
     {"check", "", 0, 0, "compare the queues with the settings; exit 1 when one differs", options,
      run_check},
     {"mend", "", 0, 0, "replace the delay queues that differ; what rests in them is tried at once",
@@ -168,8 +290,9 @@ static const struct ctl_verb verbs[] = {
 
 const struct ctl_noun ctl_topology_noun = {
     .name = "topology",
-    .summary = "exchanges and queues against the settings",
+    .summary = "exchanges, queues and bindings: as they should be, and as they are",
     .verbs = verbs,
-    .examples = "  comandactl topology check --retry 5s,20s,60s\n"
+    .examples = "  comandactl topology list\n"
+                "  comandactl topology check --retry 5s,20s,60s\n"
                 "  comandactl topology mend\n",
 };

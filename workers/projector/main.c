@@ -58,13 +58,17 @@ int main(int argc, char **argv)
     (void)gethostname(host, sizeof(host) - 1);
     struct projector projector = {
         .run = {parts.store, documents_or_exit(parts.postgres), ROWS_MAX},
-        .cache = cache.store,
+        .cache = &cache,
         .postgres = parts.postgres,
         .name = str_from(host),
+        .runtime = runtime,
+        .parts = &parts,
     };
     struct consumer consumer = parts_consumer(&parts, QUEUE);
     consumer.handle = projector_handle;
     consumer.context = &projector;
+    consumer.ready = projector_ready;
+    consumer.dependencies = &projector;
     consumer.name = STR("projector");
 
     struct cache_link keepers_cache = cache_link_make_or_exit(settings);

@@ -7,6 +7,7 @@
 #include "infrastructure/postgres/cache_debt.h"
 #include "infrastructure/postgres/connection.h"
 #include "infrastructure/telemetry/metrics.h"
+#include "runtime/parts.h"
 
 static const struct metric_family documents_total = {METRIC_COUNTER,
                                                      "comanda_documents_total",
@@ -25,7 +26,9 @@ static void count_documents(const char *place, const char *outcome, size_t count
 static enum status fill_cache(struct projector *projector, const struct document *documents,
                               size_t count)
 {
-    if (document_store_put(projector->cache, documents, count) == STATUS_OK) {
+    bool stored = document_store_put(projector->cache->store, documents, count) == STATUS_OK;
+    cache_link_note(projector->cache, projector->runtime, stored);
+    if (stored) {
         count_documents("cache", "stored", count);
         return STATUS_OK;
     }
@@ -98,4 +101,11 @@ enum status projector_handle(void *context, const struct incoming *messages, siz
         *results = made;
     }
     return status;
+}
+
+bool projector_ready(struct runtime *runtime, void *context)
+{
+    struct projector *projector = context;
+    cache_link_look(projector->cache, runtime);
+    return parts_ready(runtime, projector->parts);
 }

@@ -3,14 +3,18 @@
 #pragma once
 
 #include "application/projection/projection_run.h"
+#include "cache_link.h"
 
+struct parts;
 struct postgres;
 
 struct projector {
     struct projection_run run;
-    struct document_store *cache; // Redis
-    struct postgres *postgres;    // where a note is left when the cache cannot be written to
-    struct str name;              // of the note: this host
+    const struct cache_link *cache; // Redis
+    struct postgres *postgres;      // where a note is left when the cache cannot be written to
+    struct str name;                // of the note: this host
+    struct runtime *runtime;        // hears how the cache stands
+    struct parts *parts;
 };
 
 // For struct consumer's `handle`; context is a struct projector. The read schema is the truth: the
@@ -18,3 +22,7 @@ struct projector {
 // which the cache keeper empties the cache once it is back.
 enum status projector_handle(void *context, const struct incoming *messages, size_t count,
                              struct arena *arena, const struct message_result **results) MUST_CHECK;
+
+// For struct consumer's `ready`; dependencies is a struct projector: as parts_ready. It looks at
+// the cache too, which holds nothing up.
+bool projector_ready(struct runtime *runtime, void *projector);

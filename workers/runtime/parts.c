@@ -10,9 +10,10 @@
 #include "infrastructure/postgres/event_store_postgres.h"
 #include "infrastructure/postgres/migrate.h"
 #include "infrastructure/postgres/suspect_register_postgres.h"
+#include "infrastructure/rabbitmq/ladder_proof.h"
 #include "infrastructure/telemetry/log.h"
 
-enum { DETAIL_MAX = 200 };
+enum { DETAIL_MAX = 200, PROOF_EVERY_MS = 15000 };
 
 static void open_postgres(struct parts *parts, const struct settings *settings)
 {
@@ -28,7 +29,7 @@ static void open_postgres(struct parts *parts, const struct settings *settings)
 void parts_make_or_exit(struct parts *parts, struct runtime *runtime, const char *queue)
 {
     const struct settings *settings = runtime_settings_of(runtime);
-    *parts = (struct parts){.postgres = NULL};
+    *parts = (struct parts){.queue = queue};
     arena_init(&parts->arena, 4096, 64 * 1024);
     open_postgres(parts, settings);
     parts->amqp = amqp_settings_read(settings, &parts->arena);
@@ -80,9 +81,31 @@ bool parts_check_postgres(struct runtime *runtime, struct postgres *postgres)
     return note_schema(runtime, version);
 }
 
-bool parts_ready(struct runtime *runtime, void *parts)
+// Not known (no broker, no exchange yet, an alarm) is no refusal: it is asked again.
+static bool may_climb(struct runtime *runtime, struct parts *parts)
 {
-    return parts_check_postgres(runtime, ((struct parts *)parts)->postgres);
+    char cause[RABBITMQ_CAUSE_MAX];
+    if (parts->ladder_proven || parts->queue[0] == '\0' ||
+        runtime_monotonic_ms() < parts->proof_at_ms) {
+        return true;
+    }
+    enum status status = ladder_prove(&parts->amqp, str_from(parts->queue), cause);
+    if (status == STATUS_REFUSED) {
+        readiness_set(runtime, parts->queue, false, cause);
+        return false;
+    }
+    if (status == STATUS_OK) {
+        parts->ladder_proven = true;
+        readiness_set(runtime, parts->queue, true, "its failure ladder may be written");
+    }
+    parts->proof_at_ms = runtime_monotonic_ms() + PROOF_EVERY_MS;
+    return true;
+}
+
+bool parts_ready(struct runtime *runtime, void *context)
+{
+    struct parts *parts = context;
+    return parts_check_postgres(runtime, parts->postgres) && may_climb(runtime, parts);
 }
 
 static const char *bus_cause(void *bus)

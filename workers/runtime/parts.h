@@ -20,6 +20,9 @@ struct parts {
     struct message_bus_rabbitmq *bus;
     struct rabbitmq_settings amqp;
     struct arena arena; // of the settings' texts
+    const char *queue;
+    bool ladder_proven;  // the user may write the queue's retry and dead-letter exchanges
+    int64_t proof_at_ms; // the next try at finding that out
 };
 
 // queue: the one that the bus receives, "" for none. Needs the settings runtime, postgres, amqp and
@@ -27,7 +30,9 @@ struct parts {
 void parts_make_or_exit(struct parts *parts, struct runtime *runtime, const char *queue);
 void parts_free(struct parts *parts);
 
-// As consumer.ready: is PostgreSQL there, with the schema that this program was built for?
+// As consumer.ready: is PostgreSQL there, with the schema that this program was built for, and does
+// the broker not refuse us the failure ladder? That would show only with the first message that
+// fails, and would then hold its batch up.
 bool parts_ready(struct runtime *runtime, void *parts);
 
 // A consumer of these parts; handler and effects are the caller's to set.

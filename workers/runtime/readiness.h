@@ -8,7 +8,7 @@
 
 #include "base/buffer.h"
 
-enum { READINESS_CHECKS_MAX = 16, READINESS_DETAIL_MAX = 256 };
+enum { READINESS_CHECKS_MAX = 16, READINESS_DETAIL_MAX = 512 };
 
 struct readiness_check {
     const char *name;

@@ -185,6 +185,14 @@ void readiness_set(struct runtime *runtime, const char *name, bool ready, const 
     }
 }
 
+void readiness_miss(struct runtime *runtime, const char *name, const char *detail)
+{
+    if (readiness_update(&runtime->readiness, name, true, detail)) {
+        log_line(LOG_WARNING, "is away; the work goes on without it", log_text("dependency", name),
+                 log_text("detail", detail));
+    }
+}
+
 bool readiness_all(const struct runtime *runtime)
 {
     return readiness_of_all((struct readiness *)(uintptr_t)&runtime->readiness);

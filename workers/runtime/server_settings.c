@@ -5,6 +5,8 @@
 #include <libpq-fe.h>
 #include <stdlib.h>
 
+#include "infrastructure/redis/settings.h"
+
 // libpq's words may quote the string, password and all: only the place of the fault is kept.
 static bool check_postgres(const struct settings *settings, struct arena *arena, struct str *fault)
 {
@@ -50,10 +52,26 @@ static const struct setting amqp_items[] = {
 };
 const struct setting_group amqp_settings = SETTING_GROUP_CHECKED(amqp_items, check_amqp);
 
+static bool check_redis(const struct settings *settings, struct arena *arena, struct str *fault)
+{
+    struct redis_settings read;
+    struct str cause = STR("");
+    struct str address = str_from(settings_text(settings, "COMANDA_REDIS"));
+    if (redis_settings_read(address, &read, &cause) != STATUS_OK) {
+        *fault = arena_printf(arena,
+                              "COMANDA_REDIS=(hidden): %.*s; write host:port or "
+                              "redis://user:password@host:port",
+                              STR_FMT(cause));
+        return false;
+    }
+    return true;
+}
+
 static const struct setting redis_items[] = {
-    {"COMANDA_REDIS", SETTING_ADDRESS, NULL, 0, 0, NULL, "Address of Redis, host:port"},
+    {"COMANDA_REDIS", SETTING_SECRET, NULL, 1, 2000, NULL,
+     "Address of Redis: redis://user:password@host:port, or host:port where nobody logs in"},
 };
-const struct setting_group redis_settings = SETTING_GROUP(redis_items);
+const struct setting_group redis_settings = SETTING_GROUP_CHECKED(redis_items, check_redis);
 
 static const struct setting tenant_items[] = {
     {"COMANDA_TENANT", SETTING_TEXT, "main", 1, 64, NULL, "The tenant that is served"},

@@ -14,7 +14,7 @@
 #include "base/str.h"
 #include "infrastructure/rabbitmq/settings.h"
 
-enum { RABBITMQ_CHANNEL = 1, RABBITMQ_CAUSE_MAX = 256 };
+enum { RABBITMQ_CHANNEL = 1, RABBITMQ_CAUSE_MAX = 400 };
 
 struct rabbitmq_connection;
 

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { FIRST_RETRY_MS = 100, LONGEST_RETRY_MS = 5000 };
 
@@ -25,19 +26,43 @@ static void retry_later(struct rabbitmq_link *link)
     link->retry_at_ms = rabbitmq_now_ms() + backoff_next_ms(&link->backoff, arc4random());
 }
 
+static bool is_refusal(int code)
+{
+    return code == AMQP_ACCESS_REFUSED || code == AMQP_NOT_ALLOWED;
+}
+
+// A refusal says too what a person can do about it.
+static void keep_cause(struct rabbitmq_link *link)
+{
+    bool refused = is_refusal(rabbitmq_connection_code(link->connection));
+    (void)snprintf(link->cause, sizeof(link->cause), "%.250s%s",
+                   rabbitmq_connection_cause(link->connection),
+                   refused ? "; make the permissions anew: comandactl access rabbitmq" : "");
+}
+
+static void add_advice(struct rabbitmq_link *link)
+{
+    size_t length = strlen(link->cause);
+    (void)snprintf(link->cause + length, sizeof(link->cause) - length,
+                   "; mend the user, password or virtual host of COMANDA_AMQP, or make the users: "
+                   "comandactl access rabbitmq");
+}
+
 static enum status connect_now(struct rabbitmq_link *link)
 {
     enum status status =
         rabbitmq_connection_open(link->settings, link->purpose, &link->connection, link->cause);
     if (status != STATUS_OK) {
         link->connection = NULL;
+        if (status == STATUS_REFUSED) {
+            add_advice(link);
+        }
         return status;
     }
     link->generation++;
     status = link->prepare(link->connection, link->context);
     if (status != STATUS_OK) {
-        (void)snprintf(link->cause, sizeof(link->cause), "%s",
-                       rabbitmq_connection_cause(link->connection));
+        keep_cause(link);
         rabbitmq_connection_close(link->connection);
         link->connection = NULL;
     }
@@ -64,14 +89,18 @@ enum status rabbitmq_link_ensure(struct rabbitmq_link *link)
 
 void rabbitmq_link_lost(struct rabbitmq_link *link)
 {
+    bool refused = false;
     if (link->connection != NULL) {
-        (void)snprintf(link->cause, sizeof(link->cause), "%s",
-                       rabbitmq_connection_cause(link->connection));
+        refused = is_refusal(rabbitmq_connection_code(link->connection));
+        keep_cause(link);
         rabbitmq_connection_close(link->connection);
         link->connection = NULL;
     }
     link->failure = STATUS_UNAVAILABLE;
     retry_later(link);
+    if (refused) { // connecting works, what comes then does not: no backoff would ever grow
+        link->retry_at_ms = rabbitmq_now_ms() + LONGEST_RETRY_MS;
+    }
 }
 
 void rabbitmq_link_rest(const struct rabbitmq_link *link, int wait_ms)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "infrastructure/config/url_text.h"
 
 static const struct rabbitmq_settings defaults = {
     .host = "localhost",
@@ -22,47 +23,14 @@ static const struct rabbitmq_settings defaults = {
     .prefetch = 300,
 };
 
-static int hex_digit(char byte)
-{
-    const char *digits = "0123456789abcdef";
-    const char *found =
-        byte == '\0' ? NULL : strchr(digits, byte >= 'A' && byte <= 'F' ? byte | 32 : byte);
-    return found == NULL ? -1 : (int)(found - digits);
-}
-
-static bool decode_byte(struct str text, size_t *at, char *byte)
-{
-    if (text.data[*at] != '%') {
-        *byte = text.data[*at];
-        return *byte > ' ';
-    }
-    if (*at + 2 >= text.len) {
-        return false;
-    }
-    int high = hex_digit(text.data[*at + 1]);
-    int low = hex_digit(text.data[*at + 2]);
-    *at += 2;
-    if (high < 0 || low < 0) {
-        return false;
-    }
-    *byte = (char)(high << 4 | low);
-    return *byte != '\0';
-}
-
 static enum status decode(struct str text, struct arena *arena, const char **decoded)
 {
     char *copy = arena_alloc(arena, text.len + 1);
     if (copy == NULL) {
         return STATUS_NO_MEMORY;
     }
-    size_t length = 0;
-    for (size_t at = 0; at < text.len; at++) {
-        if (!decode_byte(text, &at, &copy[length++])) {
-            return STATUS_INVALID;
-        }
-    }
     *decoded = copy;
-    return STATUS_OK;
+    return url_decode(text, copy);
 }
 
 static enum status fault(struct str *cause, const char *sentence)
@@ -120,24 +88,12 @@ static enum status read_host(struct str text, struct arena *arena,
                      cause);
 }
 
-static bool last_at_sign(struct str text, struct str *head, struct str *rest)
-{
-    for (size_t at = text.len; at > 0; at--) {
-        if (text.data[at - 1] == '@') {
-            *head = (struct str){text.data, at - 1};
-            *rest = (struct str){text.data + at, text.len - at};
-            return true;
-        }
-    }
-    return false;
-}
-
 static enum status read_authority(struct str text, struct arena *arena,
                                   struct rabbitmq_settings *settings, struct str *cause)
 {
     struct str user;
     enum status status = STATUS_OK;
-    if (last_at_sign(text, &user, &text)) {
+    if (url_split_user(text, &user, &text)) {
         status = read_user(user, arena, settings, cause);
     }
     return status == STATUS_OK ? read_host(text, arena, settings, cause) : status;

@@ -11,8 +11,8 @@ static const struct topology_exchange exchanges[] = {
     {{"comanda.events", 14}, {"topic", 5}, {"comanda.unrouted", 16}},
     {{"comanda.commands", 16}, {"topic", 5}, {"comanda.unrouted", 16}},
     {{"comanda.replies", 15}, {"topic", 5}, {"comanda.unrouted", 16}},
-    {{"comanda.retry", 13}, {"direct", 6}, {NULL, 0}},
-    {{"comanda.dead", 12}, {"direct", 6}, {NULL, 0}},
+    {{"comanda.retry", 13}, {"topic", 5}, {NULL, 0}}, // so that topic permissions hold for it
+    {{"comanda.dead", 12}, {"topic", 5}, {NULL, 0}},
     {{"comanda.unrouted", 16}, {"fanout", 6}, {NULL, 0}},
 };
 

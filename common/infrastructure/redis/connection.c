@@ -11,53 +11,28 @@
 
 #include "base/backoff.h"
 #include "base/monotonic.h"
+#include "infrastructure/redis/settings.h"
 
-enum { HOST_MAX = 255, RETRY_FIRST_MS = 100, RETRY_LIMIT_MS = 5000 };
+enum { RETRY_FIRST_MS = 100, RETRY_LIMIT_MS = 5000, ERROR_MAX = REDIS_HOST_MAX + 240 };
 
 struct redis_connection {
     redisContext *context; // NULL: not connected
-    char host[HOST_MAX + 1];
-    int port;
+    struct redis_settings settings;
     int timeout_ms;
     struct backoff backoff;
     int64_t retry_at_ms;
     unsigned generation;
-    char error[HOST_MAX + 160];
+    bool refused;
+    char error[ERROR_MAX];
 };
-
-static bool read_port(struct str text, int *port)
-{
-    int64_t number;
-    if (!str_to_int64(text, &number) || number < 1 || number > 65535) {
-        return false;
-    }
-    *port = (int)number;
-    return true;
-}
-
-static bool read_address(const char *address, char host[HOST_MAX + 1], int *port)
-{
-    const char *colon = address == NULL ? NULL : strrchr(address, ':');
-    if (colon == NULL || !read_port(str_from(colon + 1), port)) {
-        return false;
-    }
-    struct str name = {address, (size_t)(colon - address)};
-    if (name.len > 2 && name.data[0] == '[' && name.data[name.len - 1] == ']') {
-        name = (struct str){name.data + 1, name.len - 2};
-    }
-    if (name.len == 0 || name.len > HOST_MAX) {
-        return false;
-    }
-    memcpy(host, name.data, name.len);
-    host[name.len] = '\0';
-    return true;
-}
 
 struct redis_connection *redis_connection_new(const char *address, int timeout_ms)
 {
     struct redis_connection *connection = calloc(1, sizeof(*connection));
+    struct str cause;
     if (connection == NULL || timeout_ms < 1 || timeout_ms > REDIS_TIMEOUT_MS_MAX ||
-        !read_address(address, connection->host, &connection->port)) {
+        address == NULL ||
+        redis_settings_read(str_from(address), &connection->settings, &cause) != STATUS_OK) {
         free(connection);
         return NULL;
     }
@@ -74,19 +49,31 @@ void redis_connection_free(struct redis_connection *connection)
     }
 }
 
-static void keep_error(struct redis_connection *connection)
+static void keep_error(struct redis_connection *connection, const char *words)
 {
-    const redisContext *context = connection->context;
-    snprintf(connection->error, sizeof(connection->error), "%s:%d: %s", connection->host,
-             connection->port,
-             context == NULL     ? "no memory"
-             : context->err != 0 ? context->errstr
-                                 : "the connection was given up");
+    const struct redis_settings *settings = &connection->settings;
+    connection->refused = redis_answer_refuses(words);
+    (void)snprintf(connection->error, sizeof(connection->error), "%s:%d: %s%s%s%s", settings->host,
+                   settings->port, words, connection->refused ? " (user " : "",
+                   !connection->refused        ? ""
+                   : settings->user[0] == '\0' ? "default"
+                                               : settings->user,
+                   connection->refused ? "); docs/security.md has what each user needs" : "");
+}
+
+void redis_connection_note(struct redis_connection *connection, const char *answer)
+{
+    if (redis_answer_refuses(answer)) {
+        keep_error(connection, answer);
+    }
 }
 
 void redis_connection_fail(struct redis_connection *connection)
 {
-    keep_error(connection);
+    const redisContext *context = connection->context;
+    keep_error(connection, context == NULL     ? "no memory"
+                           : context->err != 0 ? context->errstr
+                                               : "the connection was given up");
     redisFree(connection->context);
     connection->context = NULL;
     uint32_t random = 0;
@@ -98,7 +85,8 @@ static bool connect_now(struct redis_connection *connection)
 {
     struct timeval timeout = {.tv_sec = connection->timeout_ms / 1000,
                               .tv_usec = connection->timeout_ms % 1000 * 1000};
-    connection->context = redisConnectWithTimeout(connection->host, connection->port, timeout);
+    connection->context =
+        redisConnectWithTimeout(connection->settings.host, connection->settings.port, timeout);
     if (connection->context == NULL || connection->context->err != 0 ||
         redisSetTimeout(connection->context, timeout) != REDIS_OK) {
         redis_connection_fail(connection);
@@ -107,10 +95,8 @@ static bool connect_now(struct redis_connection *connection)
     return true;
 }
 
-// A server that accepts and then says nothing, or refuses us, is away as well.
-static bool answers(struct redis_connection *connection)
+static bool well_or_fail(struct redis_connection *connection, redisReply *reply)
 {
-    redisReply *reply = redisCommand(connection->context, "PING");
     bool well = reply != NULL && reply->type == REDIS_REPLY_STATUS;
     if (reply != NULL && !well && reply->type == REDIS_REPLY_ERROR) {
         connection->context->err = REDIS_ERR_OTHER;
@@ -124,17 +110,32 @@ static bool answers(struct redis_connection *connection)
     return well;
 }
 
+static bool logs_in(struct redis_connection *connection)
+{
+    const struct redis_settings *settings = &connection->settings;
+    return settings->user[0] == '\0' ||
+           well_or_fail(connection, redisCommand(connection->context, "AUTH %s %s", settings->user,
+                                                 settings->password));
+}
+
+// A server that accepts and then says nothing, or refuses us, is away as well.
+static bool answers(struct redis_connection *connection)
+{
+    return well_or_fail(connection, redisCommand(connection->context, "PING"));
+}
+
 redisContext *redis_connection_use(struct redis_connection *connection)
 {
     if (connection->context != NULL) {
         return connection->context;
     }
     if (monotonic_ms() < connection->retry_at_ms || !connect_now(connection) ||
-        !answers(connection)) {
+        !logs_in(connection) || !answers(connection)) {
         return NULL;
     }
     backoff_reset(&connection->backoff);
     connection->error[0] = '\0';
+    connection->refused = false;
     connection->generation++;
     return connection->context;
 }
@@ -147,4 +148,9 @@ unsigned redis_connection_generation(const struct redis_connection *connection)
 const char *redis_connection_error(const struct redis_connection *connection)
 {
     return connection->error;
+}
+
+bool redis_connection_refused(const struct redis_connection *connection)
+{
+    return connection->refused;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <hiredis/hiredis.h>
+#include <stdbool.h>
 
 #include "base/status.h"
 #include "base/str.h"
@@ -11,9 +12,9 @@ struct redis_connection;
 
 enum { REDIS_TIMEOUT_MS_MAX = 60000 };
 
-// address: "host:port", an IPv6 host in brackets. timeout_ms: for connecting and for each answer.
-// Connects only when it is first used. NULL: a malformed address, a timeout outside 1 to
-// REDIS_TIMEOUT_MS_MAX, or no memory.
+// address: as redis_settings_read; with a user every new connection logs in first. timeout_ms: for
+// connecting and for each answer. Connects only when it is first used. NULL: a malformed address, a
+// timeout outside 1 to REDIS_TIMEOUT_MS_MAX, or no memory.
 struct redis_connection *redis_connection_new(const char *address, int timeout_ms);
 void redis_connection_free(struct redis_connection *connection);
 
@@ -29,3 +30,11 @@ unsigned redis_connection_generation(const struct redis_connection *connection);
 
 // Why the server is away, for logs; "" when it is not.
 const char *redis_connection_error(const struct redis_connection *connection);
+
+// Takes an error answer to a command. When it says that the user may not do this (NOPERM) or is
+// nobody (NOAUTH, WRONGPASS), redis_connection_error tells it until the next connect; others are
+// the caller's business.
+void redis_connection_note(struct redis_connection *connection, const char *answer);
+
+// Whether redis_connection_error tells of a refusal, which waiting does not mend.
+bool redis_connection_refused(const struct redis_connection *connection);

@@ -29,6 +29,14 @@ static bool says(const redisReply *reply, const char *code)
     return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, code, strlen(code)) == 0;
 }
 
+// Whoever asks the connection why nothing is stored learns that it may not.
+static void note_refusal(struct redis_store *store, const redisReply *reply)
+{
+    if (reply->type == REDIS_REPLY_ERROR) {
+        redis_connection_note(store->connection, reply->str);
+    }
+}
+
 static bool load_script(struct redis_store *store, redisContext *context)
 {
     struct str script = document_redis_script();
@@ -36,6 +44,8 @@ static bool load_script(struct redis_store *store, redisContext *context)
     bool loaded = reply != NULL && reply->type == REDIS_REPLY_STRING;
     if (reply == NULL) {
         redis_connection_fail(store->connection);
+    } else {
+        note_refusal(store, reply);
     }
     freeReplyObject(reply);
     return loaded;
@@ -95,6 +105,7 @@ static enum put_answer read_puts(struct redis_store *store, redisContext *contex
         if (reply == NULL) {
             return PUT_LOST;
         }
+        note_refusal(store, reply);
         if (says(reply, "NOSCRIPT")) {
             answer = PUT_NO_SCRIPT;
         } else if (reply->type == REDIS_REPLY_ERROR && answer == PUT_DONE) {
@@ -182,6 +193,7 @@ static enum status read_gets(struct redis_store *store, redisContext *context,
         if (reply == NULL) {
             return STATUS_UNAVAILABLE;
         }
+        note_refusal(store, reply);
         enum status status = read_get(reply, &ids[at], arena, &documents[at]);
         outcome = outcome == STATUS_OK ? status : outcome;
         freeReplyObject(reply);
@@ -236,6 +248,7 @@ static enum status unlink_keys(struct redis_store *store, redisContext *context,
         if (reply == NULL) {
             return STATUS_UNAVAILABLE;
         }
+        note_refusal(store, reply);
         if (reply->type == REDIS_REPLY_ERROR) {
             outcome = STATUS_UNAVAILABLE;
         }
@@ -260,6 +273,7 @@ static enum status drop_page(struct redis_store *store, redisContext *context, s
     if (reply == NULL) {
         return give_up(store);
     }
+    note_refusal(store, reply);
     enum status status = STATUS_UNAVAILABLE;
     if (is_scan_page(reply) && reply->element[0]->len < 24) {
         memcpy(cursor, reply->element[0]->str, (size_t)reply->element[0]->len + 1);
