@@ -53,6 +53,7 @@ clang-format 1:14 lint
 cppcheck 2.10 lint
 shellcheck 0.9 lint
 prometheus 2.42 tests_of_metrics
+docker-compose 1.29 tests_of_deployment
 wrk 4.1 bench
 nghttp2-client 1.52 bench_and_tests
 '

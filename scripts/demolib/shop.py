@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shipped shop on one machine: which processes it has, with which settings."""
+import base64
 import json
 import os
 import pathlib
 import subprocess
 import urllib.parse
+import urllib.request
 
 from . import home as homes
 from .home import SCRIPTS, assignments, read_assignments
@@ -14,6 +16,9 @@ SERVERS = ("postgres", "rabbitmq", "redis")
 # name: its role in the database
 DAEMONS = ("relay", "saga", "payment", "inventory", "shipping", "projector")
 ROLES = ("edge", *DAEMONS, "readonly", "operator")
+# Who has a user of its own there; `comandactl access show` tells what each may do.
+BROKER_USERS = (*DAEMONS, "operator", "keda")
+REDIS_USERS = ("edge", "projector", "operator", "admin")
 PRODUCTS = 100
 STOCK = 1_000_000
 TOKEN_TTL = "24h"
@@ -45,8 +50,46 @@ class Shop:
     # Servers and what lies in them.
 
     def start_servers(self, names=SERVERS):
+        """With a user for each program; the programs must be installed."""
+        if "redis" in names:
+            self.write_redis_users()
         subprocess.run([SCRIPTS / "servers", "start", self.home.link, "--env", "servers.env",
                         "--only", ",".join(names)], check=True)
+        if "rabbitmq" in names:
+            self.make_broker_users()
+
+    def access(self, *arguments):
+        """What `comandactl access` prints, with the passwords of this home."""
+        return subprocess.run([self.dist / "bin" / "comandactl", "access", *arguments,
+                               "--passwords", self.home.path / "secrets"], check=True,
+                              stdout=subprocess.PIPE, text=True).stdout
+
+    def write_redis_users(self):
+        """Before Redis starts: it reads them at each start."""
+        for user in REDIS_USERS:
+            self.home.secret(f"redis_{user}")
+        self.home.write("redis/users.acl", self.access("redis", "--admin"))
+
+    def make_broker_users(self):
+        """Once RabbitMQ runs: it keeps them. A changed password or permission is taken over."""
+        for user in BROKER_USERS:
+            self.home.secret(f"rabbitmq_{user}")
+        address = urllib.parse.urlsplit(self.server("COMANDA_TEST_AMQP_HTTP"))
+        login = base64.b64encode(f"{address.username}:{address.password}".encode()).decode()
+        request = urllib.request.Request(
+            f"{management_url(self)}/api/definitions", method="POST",
+            data=self.access("rabbitmq").encode(),
+            headers={"Content-Type": "application/json", "Authorization": f"Basic {login}"})
+        urllib.request.urlopen(request, timeout=30).close()
+
+    def amqp(self, user):
+        port = urllib.parse.urlsplit(self.server("COMANDA_TEST_AMQP")).port
+        return (f"amqp://comanda_{user}:{self.home.secret(f'rabbitmq_{user}')}@127.0.0.1:{port}"
+                "/%2f")
+
+    def redis(self, user):
+        return (f"redis://comanda_{user}:{self.home.secret(f'redis_{user}')}@"
+                f"{self.server('COMANDA_TEST_REDIS')}/0")
 
     def server(self, name):
         return read_assignments(self.home.path / "servers.env")[name]
@@ -73,8 +116,8 @@ class Shop:
 
     def ctl(self, *arguments, role="operator"):
         environment = dict(os.environ, COMANDA_POSTGRES=self.conninfo(role),
-                           COMANDA_AMQP=self.server("COMANDA_TEST_AMQP"),
-                           COMANDA_REDIS=self.server("COMANDA_TEST_REDIS"),
+                           COMANDA_AMQP=self.amqp("operator"),
+                           COMANDA_REDIS=self.redis("operator"),
                            COMANDA_JWT_KEY_FILE=str(self.home.secret_path("jwt.key")))
         return subprocess.run([self.dist / "bin" / "comandactl", *arguments], env=environment,
                               check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
@@ -119,10 +162,12 @@ class Shop:
         """Settings by environment; what the caller has set there wins, but for the addresses."""
         environment = {name: value for name, value in os.environ.items()
                        if not name.startswith("COMANDA_TEST_")}
+        program = daemon.partition("-")[0]
+        if program == "projector":
+            environment["COMANDA_REDIS"] = self.redis(program)
         environment.update(
-            COMANDA_POSTGRES=self.conninfo(daemon.partition("-")[0]),
-            COMANDA_AMQP=self.server("COMANDA_TEST_AMQP"),
-            COMANDA_REDIS=self.server("COMANDA_TEST_REDIS"),
+            COMANDA_POSTGRES=self.conninfo(program),
+            COMANDA_AMQP=self.amqp(program),
             COMANDA_PROBE=self.probe(daemon),
         )
         environment.setdefault("COMANDA_SAGAS", str(self.conf("sagas")))
@@ -144,7 +189,8 @@ class Shop:
         folder = self.home.path / "nginx"
         self.home.write("nginx/comanda_servers.conf", "\n".join([
             f'comanda_postgres main "{self.conninfo("edge")}";',
-            f'comanda_redis hot {self.server("COMANDA_TEST_REDIS")};',
+            f'comanda_redis hot {self.server("COMANDA_TEST_REDIS")} user=comanda_edge '
+            f'password_file={self.home.secret_path("redis_edge")};',
         ]) + "\n")
         self.home.write("nginx/nginx.conf", NGINX_CONF.format(
             module=self.dist / "lib" / "comanda" / "ngx_http_comanda_module.so",
@@ -172,17 +218,17 @@ class Shop:
         values = {"COMANDA_URL": self.url()}
         for name, (subject, scope) in TOKENS.items():
             values[name] = self.mint(subject, scope)
-        redis = self.server("COMANDA_TEST_REDIS")
         values.update(
             DATABASE_URL=self.database_url("readonly"),
+            # Of the administrators, for whoever looks around; no program of ours uses them.
             AMQP_URL=self.server("COMANDA_TEST_AMQP"),
-            REDIS_URL=f"redis://{redis}/0",
+            REDIS_URL=self.redis("admin"),
             COMANDA_METRICS=" ".join(self.metrics_addresses()),
             # For comandactl.
             COMANDACTL=self.dist / "bin" / "comandactl",
             COMANDA_POSTGRES=self.conninfo("operator"),
-            COMANDA_AMQP=self.server("COMANDA_TEST_AMQP"),
-            COMANDA_REDIS=redis,
+            COMANDA_AMQP=self.amqp("operator"),
+            COMANDA_REDIS=self.redis("operator"),
             COMANDA_JWT_KEY_FILE=self.home.secret_path("jwt.key"),
         )
         self.home.write("env", assignments(values))

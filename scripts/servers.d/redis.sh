@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 # The private Redis: nothing on disk and a bounded memory, since its documents can be dropped at any
-# time.
+# time. Its users are those of DIR/redis/users.acl if the caller has put that there (the demo does, by
+# `comandactl access redis`), read again at each start; else everybody may do everything.
 
 redis_prepare()
 {
@@ -10,9 +11,13 @@ redis_prepare()
 
 redis_launch()
 {
+    local users=()
+    if [ -s "$D/redis/users.acl" ]; then
+        users=(--aclfile "$D/redis/users.acl")
+    fi
     launch redis /usr/bin/redis-server --port "$(port_of redis)" --bind 127.0.0.1 \
         --dir "$D/redis" --save '' --appendonly no --daemonize no \
-        --maxmemory 256mb --maxmemory-policy allkeys-lru
+        --maxmemory 256mb --maxmemory-policy allkeys-lru "${users[@]}"
 }
 
 redis_wait()
@@ -26,7 +31,7 @@ redis_ready()
         exec 3<>"/dev/tcp/127.0.0.1/$(port_of redis)"
         printf 'PING\r\n' >&3
         IFS= read -r -t 1 answer <&3
-        [ "${answer%$'\r'}" = +PONG ]
+        [[ $answer == +PONG* || $answer == -NOAUTH* ]]
     )
 }
 

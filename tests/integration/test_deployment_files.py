@@ -162,8 +162,124 @@ def test_every_file_of_the_base_is_named_and_every_name_is_a_file():
                                    if path.name != "kustomization.yaml")
 
 
+def broker_users():
+    """Program → what its user may read, of the one table."""
+    done = subprocess.run([BUILD / "bin" / "comandactl", "access", "show", "--json"], check=True,
+                          capture_output=True, text=True)
+    return {row["user"].removeprefix("comanda_"): row["on"] for row in json.loads(done.stdout)
+            if row["server"] == "rabbitmq" and row["right"] == "read"}
+
+
+def test_every_daemon_has_a_broker_user_and_reads_the_queues_of_the_architecture():
+    users = broker_users()
+    assert sorted(users) == sorted([*DAEMONS, "operator", "keda"])
+    for queue, daemon in queues_of_the_architecture().items():
+        for other in QUEUE_DRIVEN:
+            assert bool(re.match(users[other], queue)) == (other == daemon), (other, queue)
+
+
+def test_no_two_programs_share_a_secret():
+    """One user a program: else one that is taken over speaks for the other."""
+    seen = {}
+    for name, service in compose()["services"].items():
+        for secret in service.get("secrets", []):
+            assert secret not in seen, f"{secret}: of {seen.get(secret)} and {name}"
+            seen[secret] = name
+    assert sorted(seen) == sorted(compose()["secrets"])
+    keys = {}
+    for deployment in of_kind("Deployment").values():
+        for container in deployment["spec"]["template"]["spec"]["containers"]:
+            for variable in container.get("env", []):
+                reference = variable.get("valueFrom", {}).get("secretKeyRef")
+                if reference:
+                    assert reference["name"] == deployment["metadata"]["name"]
+                    assert tuple(reference.values()) not in keys
+                    keys[tuple(reference.values())] = variable["name"]
+
+
+def test_the_servers_of_compose_know_nobody_without_a_password():
+    services = compose()["services"]
+    assert "environment" not in services["rabbitmq"], "no default user: definitions are loaded"
+    assert "./conf/rabbitmq/comanda.conf:/etc/rabbitmq/conf.d/20-comanda.conf:ro" in \
+        services["rabbitmq"]["volumes"]
+    conf = (ROOT / "conf" / "rabbitmq" / "comanda.conf").read_text()
+    assert "load_definitions = /run/secrets/rabbitmq_definitions" in conf.splitlines()
+    command = services["redis"]["command"]
+    assert command[command.index("--aclfile") + 1] == "/run/secrets/redis_users"
+
+
+def workloads():
+    """Every pod of ours: name → its spec."""
+    return {f"{each['kind']} {each['metadata']['name']}": each["spec"]["template"]["spec"]
+            for each in objects() if each["kind"] in ("Deployment", "Job")}
+
+
+@pytest.mark.parametrize("name", sorted(workloads()))
+def test_a_pod_runs_with_the_least_privilege(name):
+    pod = workloads()[name]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] >= 10000
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+    for container in [*pod["containers"], *pod.get("initContainers", [])]:
+        context = container["securityContext"]
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert "privileged" not in context
+    for volume in pod.get("volumes", []):
+        assert set(volume) - {"name"} <= {"emptyDir", "secret", "configMap"}
+
+
+@pytest.mark.parametrize("service", ["migrate", "edge", *DAEMONS])
+def test_a_container_of_compose_runs_with_the_least_privilege(service):
+    container = compose()["services"][service]
+    assert container["user"] == "10001:10001"
+    assert container["read_only"] is True
+    assert container["cap_drop"] == ["ALL"]
+    assert container["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in container and "cap_add" not in container
+    assert service == "edge" or "ports" not in container
+
+
+def test_the_lines_of_the_security_page_make_every_secret_of_compose(tmp_path):
+    page = (ROOT / "docs" / "security.md").read_text()
+    lines = re.search(r"```sh\n(mkdir -m 0?700 secrets.*?)```", page, re.S)[1]
+    done = subprocess.run(["bash", "-euc", lines], cwd=tmp_path, capture_output=True, text=True,
+                          env={"PATH": f"{BUILD / 'bin'}:/usr/bin:/bin"}, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for name, secret in compose()["secrets"].items():
+        text = (tmp_path / secret["file"]).read_text()
+        assert text.strip(), name
+    for daemon in DAEMONS:
+        environment = {name.removeprefix(daemon + "_"): tmp_path / secret["file"]
+                       for name, secret in compose()["secrets"].items()
+                       if name.startswith(daemon + "_")}
+        checked = subprocess.run(
+            [BUILD / "bin" / f"comanda-{daemon}", "--check"], capture_output=True, text=True,
+            env={"COMANDA_SAGAS": str(ROOT / "conf" / "sagas"),
+                 **{f"COMANDA_{name.upper()}_FILE": str(path)
+                    for name, path in environment.items()}})
+        assert checked.returncode == 0, checked.stderr
+    assert {path.name for path in (tmp_path / "secrets" / "edge").iterdir()} == {
+        "comanda_servers.conf", "jwt.key", "redis_password"}
+    assert "user=comanda_edge" in (tmp_path / "secrets/edge/comanda_servers.conf").read_text()
+    assert "alter role comanda_payment" in (tmp_path / "secrets" / "roles.sql").read_text()
+
+
 def test_compose_keeps_to_the_first_versions_words():
     assert set(compose()) <= {"version", "services", "networks", "volumes", "secrets"}
+
+
+def test_docker_compose_takes_the_file_as_it_is():
+    """Its own schema, not ours; the images and secrets need not be there."""
+    done = subprocess.run(["docker-compose", "-f", ROOT / "docker-compose.yml", "config"],
+                          capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    rendered = yaml.safe_load(done.stdout)
+    assert sorted(rendered["services"]) == sorted(compose()["services"])
+    assert sorted(rendered["secrets"]) == sorted(compose()["secrets"])
 
 
 def test_compose_and_the_private_postgres_agree_on_the_logs_settings():
@@ -179,13 +295,17 @@ def test_the_containers_nginx_conf_is_one_that_nginx_takes():
     text = (ROOT / "conf" / "nginx" / "nginx.conf").read_text()
     nginx = Nginx(files={"jwt.key": "k" * 64, "comanda_servers.conf":
                          'comanda_postgres main "hostaddr=127.0.0.1 dbname=x";\n'
-                         "comanda_redis hot 127.0.0.1:6379;\n"})
+                         "comanda_redis hot 127.0.0.1:6379 user=comanda_edge "
+                         "password_file=/etc/comanda/redis_password;\n",
+                         "redis_password": "geheim\n"})
     try:
         for name in ("comanda_http.conf", "comanda_shop.conf", "comanda_limits.conf"):
             (nginx.folder / name).write_text((ROOT / "conf" / "nginx" / name).read_text())
         text = text.replace("/usr/local/lib/comanda", str(nginx.folder))
         text = text.replace("/etc/comanda", str(nginx.folder))
         (nginx.folder / "nginx.conf").write_text(text.replace("8080", str(nginx.port)))
+        servers = nginx.folder / "comanda_servers.conf"
+        servers.write_text(servers.read_text().replace("/etc/comanda", str(nginx.folder)))
         code, said = nginx.test()
         assert code == 0, said
     finally:
