@@ -22,19 +22,27 @@ void body_fault(struct body_reader *reader, struct str pointer, const char *form
     fault_list_add(reader->faults, reader->arena, pointer, (struct str){detail, kept});
 }
 
-// RFC 6901: '~' and '/' in a name are written ~0 and ~1. A very long name is cut.
+// The character at the front of a name, as RFC 6901 writes it: '~' and '/' are ~0 and ~1.
+static struct str pointer_character(struct str name, size_t *len)
+{
+    *len = str_utf8_len(name);
+    *len = *len == 0 ? 1 : *len;
+    return name.data[0] == '~'   ? STR("~0")
+           : name.data[0] == '/' ? STR("~1")
+                                 : (struct str){name.data, *len};
+}
+
+// A very long name is cut, between two characters.
 static struct str pointer_to(struct body_reader *reader, struct str parent, struct str name)
 {
     struct buffer pointer;
     buffer_init(&pointer, reader->arena, parent.len + POINTER_MAX);
     buffer_add(&pointer, parent);
     buffer_add_char(&pointer, '/');
-    for (size_t at = 0; at < name.len; at++) {
-        if (name.data[at] == '~' || name.data[at] == '/') {
-            buffer_add(&pointer, name.data[at] == '~' ? STR("~0") : STR("~1"));
-        } else {
-            buffer_add_char(&pointer, name.data[at]);
-        }
+    while (name.len > 0 && pointer.status == STATUS_OK) {
+        size_t len;
+        buffer_add(&pointer, pointer_character(name, &len));
+        name = (struct str){name.data + len, name.len - len};
     }
     return buffer_view(&pointer);
 }
