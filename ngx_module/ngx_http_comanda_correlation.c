@@ -66,14 +66,28 @@ static bool is_hex(const char *text, size_t len)
     return any; // all zero is no id
 }
 
-// A later version may be longer; of version 00 nothing else is valid.
+static bool is_hex_pair(const char *text)
+{
+    return is_hex(text, 2) || ngx_memcmp(text, "00", 2) == 0;
+}
+
+// Of version 00 nothing else is valid; a later one may go on after a dash and is read as far as we
+// know it; ff is none.
+static bool is_version(struct str text)
+{
+    if (ngx_memcmp(text.data, "00", 2) == 0) {
+        return text.len == TRACE_LEN;
+    }
+    return is_hex(text.data, 2) && ngx_memcmp(text.data, "ff", 2) != 0 &&
+           (text.len == TRACE_LEN || text.data[TRACE_LEN] == '-');
+}
+
 static bool is_traceparent(struct str text)
 {
-    return text.len == TRACE_LEN && text.data[0] == '0' && text.data[1] == '0' &&
-           text.data[2] == '-' && is_hex(text.data + TRACE_ID_AT, TRACE_ID_LEN) &&
-           text.data[SPAN_AT - 1] == '-' && is_hex(text.data + SPAN_AT, SPAN_LEN) &&
-           text.data[FLAGS_AT - 1] == '-' &&
-           (is_hex(text.data + FLAGS_AT, 2) || ngx_memcmp(text.data + FLAGS_AT, "00", 2) == 0);
+    return text.len >= TRACE_LEN && is_version(text) && text.data[2] == '-' &&
+           is_hex(text.data + TRACE_ID_AT, TRACE_ID_LEN) && text.data[SPAN_AT - 1] == '-' &&
+           is_hex(text.data + SPAN_AT, SPAN_LEN) && text.data[FLAGS_AT - 1] == '-' &&
+           is_hex_pair(text.data + FLAGS_AT);
 }
 
 // Our span in the caller's trace, or in one of our own.

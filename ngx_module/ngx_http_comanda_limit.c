@@ -28,6 +28,7 @@ struct limit_zone {
     size_t table_size;
     struct limit_shared *shared;
     struct ngx_http_comanda_metric *limited;
+    struct ngx_http_comanda_metric *evicted;
 };
 
 struct limit {
@@ -128,6 +129,8 @@ static ngx_int_t charge_all(ngx_http_request_t *r, const struct loc_conf *conf,
         uint64_t hash = hash_key(limits[i].zone, key);
         struct gcra_answer answer =
             limit_table_charge(limits[i].zone->shared->table, hash, limits[i].rate, monotonic_ns());
+        ngx_http_comanda_metric_add(limits[i].zone->evicted, (int64_t)limit_table_take_evictions(
+                                                                 limits[i].zone->shared->table));
         if (!answer.allowed) {
             refund(charges, charged);
             return refuse(r, &limits[i], &answer);
@@ -214,6 +217,9 @@ static char *add_zone(ngx_conf_t *cf, ngx_str_t name, ngx_int_t keys)
     shm_zone->data = zone;
     zone->limited = ngx_http_comanda_counter(cf, "comanda_rate_limited_total",
                                              "Requests refused with 429.", STR(""));
+    zone->evicted = ngx_http_comanda_counter(
+        cf, "comanda_limit_evictions_total",
+        "Keys forgotten before their time: give comanda_limit_zone more keys.", STR(""));
     return NGX_CONF_OK;
 }
 

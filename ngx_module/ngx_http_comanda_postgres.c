@@ -87,11 +87,6 @@ void ngx_http_comanda_postgres_leave(struct ngx_http_comanda_postgres *postgres)
     ngx_http_comanda_metric_set(postgres->queue_length, (int64_t)postgres->waiting);
 }
 
-ngx_uint_t ngx_http_comanda_postgres_ready(const struct ngx_http_comanda_postgres *postgres)
-{
-    return postgres->ready;
-}
-
 ngx_msec_t ngx_http_comanda_postgres_budget(const struct ngx_http_comanda_postgres *postgres)
 {
     return postgres->timeout;

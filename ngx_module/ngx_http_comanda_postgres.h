@@ -38,6 +38,3 @@ void ngx_http_comanda_postgres_wake(struct ngx_http_comanda_postgres *postgres);
 // connection for a while now. After STATUS_OK each place is given back by leave.
 enum status ngx_http_comanda_postgres_enter(struct ngx_http_comanda_postgres *postgres) MUST_CHECK;
 void ngx_http_comanda_postgres_leave(struct ngx_http_comanda_postgres *postgres);
-
-// Connections that can take a statement now or after the one that they run.
-ngx_uint_t ngx_http_comanda_postgres_ready(const struct ngx_http_comanda_postgres *postgres);

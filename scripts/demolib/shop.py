@@ -230,6 +230,7 @@ class Shop:
             COMANDA_AMQP=self.amqp("operator"),
             COMANDA_REDIS=self.redis("operator"),
             COMANDA_JWT_KEY_FILE=self.home.secret_path("jwt.key"),
+            COMANDA_SAGAS=self.conf("sagas"),
         )
         self.home.write("env", assignments(values))
 

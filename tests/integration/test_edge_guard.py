@@ -3,6 +3,7 @@
 nginx -t says of a wrong setting."""
 import concurrent.futures
 import http.server
+import re
 import socket
 import threading
 import time
@@ -266,6 +267,35 @@ def test_correlation_and_trace_reach_the_upstream(start_nginx, upstream):
     seen = {name.lower(): value for name, value in upstream.seen[-1].items()}
     assert seen["comanda-correlation-id"] == "abc" == answer.headers["Comanda-Correlation-Id"]
     assert seen["traceparent"] == answer.headers["traceparent"]
+
+
+@pytest.mark.parametrize("sent, continued", [
+    ("00-" + "a" * 32 + "-" + "b" * 16 + "-01", True),
+    ("01-" + "a" * 32 + "-" + "b" * 16 + "-01-more", True),
+    ("cc-" + "a" * 32 + "-" + "b" * 16 + "-00", True),
+    ("00-" + "a" * 32 + "-" + "b" * 16 + "-01-more", False),
+    ("01-" + "a" * 32 + "-" + "b" * 16 + "-01more", False),
+    ("ff-" + "a" * 32 + "-" + "b" * 16 + "-01", False),
+    ("00-" + "0" * 32 + "-" + "b" * 16 + "-01", False),
+    ("01-" + "a" * 32, False)])
+def test_a_trace_is_continued_when_it_is_one(start_nginx, upstream, sent, continued):
+    nginx = guarded(start_nginx, upstream, "")
+    found = get(nginx, headers={"traceparent": sent}).headers["traceparent"]
+    assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", found)
+    assert (found.split("-")[1] == "a" * 32) == continued
+    assert found.split("-")[2] != "b" * 16
+
+
+def test_a_zone_that_is_too_small_says_so(start_nginx, upstream):
+    nginx = start_nginx(f"location / {{ comanda_limit zone=small key=$arg_who rate=1r/m;"
+                        f" proxy_pass {upstream.url}; }} location = /m {{ comanda_metrics; }}",
+                        http="comanda_limit_zone small keys=64;")
+    with requests.Session() as session:
+        for who in range(200):
+            session.get(f"{nginx.url}/?who={who}", timeout=30)
+        page = session.get(nginx.url + "/m", timeout=30).text
+    evicted = float(re.search(r"^comanda_limit_evictions_total (\S+)$", page, re.M)[1])
+    assert 136 <= evicted < 200
 
 
 def test_a_refusal_reads_the_body_away(start_nginx, upstream):

@@ -193,11 +193,6 @@ void readiness_miss(struct runtime *runtime, const char *name, const char *detai
     }
 }
 
-bool readiness_all(const struct runtime *runtime)
-{
-    return readiness_of_all((struct readiness *)(uintptr_t)&runtime->readiness);
-}
-
 static void *run_slot(void *context)
 {
     struct loop_slot *slot = context;

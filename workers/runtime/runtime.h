@@ -39,7 +39,6 @@ void readiness_need(struct runtime *runtime, const char *name);
 void readiness_set(struct runtime *runtime, const char *name, bool ready, const char *detail);
 // It is away and not needed: ready, with the detail; logged when that changes.
 void readiness_miss(struct runtime *runtime, const char *name, const char *detail);
-bool readiness_all(const struct runtime *runtime);
 
 // A loop of the daemon: works until runtime_stopping, then finishes and returns. 0: in order.
 struct runtime_loop {

@@ -89,7 +89,8 @@ void limit_table_refund(struct limit_table *table, uint64_t key_hash, struct gcr
     }
 }
 
-uint64_t limit_table_evictions(const struct limit_table *table)
+uint64_t limit_table_take_evictions(struct limit_table *table)
 {
-    return atomic_load(&((struct limit_table *)table)->evictions);
+    bool any = atomic_load_explicit(&table->evictions, memory_order_relaxed) > 0;
+    return any ? atomic_exchange(&table->evictions, 0) : 0;
 }

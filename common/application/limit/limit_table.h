@@ -31,5 +31,6 @@ struct gcra_answer limit_table_charge(struct limit_table *table, uint64_t key_ha
 // Takes back one charge that was allowed, when another limit refuses the same request.
 void limit_table_refund(struct limit_table *table, uint64_t key_hash, struct gcra_rate rate);
 
-// Live keys pushed out since the start; above zero the table is too small.
-uint64_t limit_table_evictions(const struct limit_table *table);
+// Live keys pushed out since somebody last took this count; above zero the table is too small. Each
+// is given once, to whichever process asks first.
+uint64_t limit_table_take_evictions(struct limit_table *table);

@@ -187,17 +187,6 @@ static enum status memory_append(struct event_store *base, const struct append_i
     return status == STATUS_OK ? STATUS_OK : STATUS_UNKNOWN; // some items may be kept
 }
 
-bool event_store_memory_find_key(const struct event_store *store, struct uuid id,
-                                 struct append_key *key)
-{
-    const struct kept_key *kept = memory_log_key((const struct memory_store *)store, id);
-    if (kept == NULL) {
-        return false;
-    }
-    *key = kept->key;
-    return true;
-}
-
 static const struct event_store_ops memory_ops = {
     .append = memory_append,
     .read = memory_log_read,

@@ -11,7 +11,3 @@
 // nothing. One thread. NULL: no memory.
 struct event_store *event_store_memory_new(size_t bytes_max);
 void event_store_memory_free(struct event_store *store); // NULL is fine
-
-// As comanda.find_keys: whether the key is known; *key as stored.
-bool event_store_memory_find_key(const struct event_store *store, struct uuid id,
-                                 struct append_key *key);

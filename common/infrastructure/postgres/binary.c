@@ -54,17 +54,6 @@ static void add_copy(struct binary_params *params, const void *bytes, size_t len
     add_param(params, copy, len);
 }
 
-void binary_param_bool(struct binary_params *params, bool value)
-{
-    add_param(params, value ? "\1" : "\0", 1);
-}
-
-void binary_param_int2(struct binary_params *params, int16_t value)
-{
-    uint16_t wire = htobe16((uint16_t)value);
-    add_copy(params, &wire, sizeof(wire));
-}
-
 void binary_param_int4(struct binary_params *params, int32_t value)
 {
     uint32_t wire = htobe32((uint32_t)value);
@@ -111,12 +100,6 @@ void binary_array_begin(struct binary_array *array, struct arena *arena, Oid ele
         add_wire32(array, (uint32_t)count);
         add_wire32(array, 1); // lower bound
     }
-}
-
-void binary_array_null(struct binary_array *array)
-{
-    add_wire32(array, UINT32_MAX);
-    array->count++;
 }
 
 void binary_array_bytes(struct binary_array *array, struct str bytes)

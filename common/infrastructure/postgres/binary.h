@@ -51,14 +51,12 @@ void binary_params_begin(struct binary_params *params, struct statement *stateme
                          struct arena *arena, const char *name, const char *sql, const Oid *types);
 void binary_param_null(struct binary_params *params);
 void binary_param_bytes(struct binary_params *params, struct str bytes); // text, json, bytea
-void binary_param_bool(struct binary_params *params, bool value);
-void binary_param_int2(struct binary_params *params, int16_t value);
 void binary_param_int4(struct binary_params *params, int32_t value);
 void binary_param_int8(struct binary_params *params, int64_t value);
 void binary_param_uuid(struct binary_params *params, struct uuid value);
 void binary_param_instant(struct binary_params *params, instant_us value); // timestamptz
 
-// An array of one dimension without NULLs, but for binary_array_null.
+// An array of one dimension without NULLs.
 struct binary_array {
     struct buffer out;
     size_t count;
@@ -68,7 +66,6 @@ struct binary_array {
 // that saves growing.
 void binary_array_begin(struct binary_array *array, struct arena *arena, Oid element, size_t count,
                         size_t bytes);
-void binary_array_null(struct binary_array *array);
 void binary_array_bytes(struct binary_array *array, struct str bytes);
 void binary_array_bool(struct binary_array *array, bool value);
 void binary_array_int2(struct binary_array *array, int16_t value);
