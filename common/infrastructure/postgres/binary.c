@@ -218,5 +218,9 @@ struct uuid binary_uuid(struct binary_row *row, int column)
 
 instant_us binary_instant(struct binary_row *row, int column)
 {
-    return binary_int8(row, column) + POSTGRES_EPOCH_US;
+    instant_us at = 0;
+    if (__builtin_add_overflow(binary_int8(row, column), POSTGRES_EPOCH_US, &at)) {
+        row->bad = true; // 'infinity', or past what we count in
+    }
+    return at;
 }

@@ -90,4 +90,4 @@ int16_t binary_int2(struct binary_row *row, int column);
 int32_t binary_int4(struct binary_row *row, int column);
 int64_t binary_int8(struct binary_row *row, int column); // xid8 too
 struct uuid binary_uuid(struct binary_row *row, int column);
-instant_us binary_instant(struct binary_row *row, int column);
+instant_us binary_instant(struct binary_row *row, int column); // infinity is bad
