@@ -19,6 +19,7 @@ enum {
     TIMEOUT_DEFAULT_MS = 2000,
     TIMEOUT_MAX_MS = 60000,
     FAIL_FAST_AFTER_MS = 1000, // without any connection; until then callers wait for a restart
+    WARM_UP_BLOCK = 16384,     // bytes; three statements without a row
 };
 
 // --- serving the sources ---
@@ -70,7 +71,7 @@ void ngx_http_comanda_postgres_add_source(struct ngx_http_comanda_postgres *post
 enum status ngx_http_comanda_postgres_enter(struct ngx_http_comanda_postgres *postgres)
 {
     if (postgres->shut ||
-        (postgres->ready == 0 && ngx_current_msec - postgres->down_since > FAIL_FAST_AFTER_MS)) {
+        (postgres->open == 0 && ngx_current_msec - postgres->down_since > FAIL_FAST_AFTER_MS)) {
         return STATUS_UNAVAILABLE;
     }
     if (postgres->waiting >= postgres->queue_max) {
@@ -94,20 +95,26 @@ ngx_msec_t ngx_http_comanda_postgres_budget(const struct ngx_http_comanda_postgr
 
 // --- what connections tell ---
 
-static void count_ready(struct ngx_http_comanda_postgres *postgres)
+static void count(struct ngx_http_comanda_postgres *postgres)
 {
-    postgres->ready = 0;
+    int64_t ready = 0;
+    postgres->open = 0;
     for (ngx_uint_t i = 0; i < postgres->connection_count; i++) {
-        enum connection_state state = postgres->connections[i].state;
-        postgres->ready += state >= CONNECTION_IDLE;
+        postgres->open += postgres->connections[i].state >= CONNECTION_IDLE;
+        ready += postgres->connections[i].ready;
     }
-    ngx_http_comanda_metric_set(postgres->connections_ready, (int64_t)postgres->ready);
+    ngx_http_comanda_metric_set(postgres->connections_ready, ready);
 }
 
 void ngx_http_comanda_postgres_opened(struct ngx_http_comanda_connection *connection)
 {
+    count(connection->postgres);
+}
+
+void ngx_http_comanda_postgres_ready(struct ngx_http_comanda_connection *connection)
+{
     struct ngx_http_comanda_postgres *postgres = connection->postgres;
-    count_ready(postgres);
+    count(postgres);
     if (postgres->complained) {
         postgres->complained = false;
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "comanda: PostgreSQL answers again");
@@ -124,13 +131,14 @@ void ngx_http_comanda_postgres_closed(struct ngx_http_comanda_connection *connec
                                       const char *why)
 {
     struct ngx_http_comanda_postgres *postgres = connection->postgres;
-    bool was_ready = connection->state >= CONNECTION_IDLE;
+    bool was_open = connection->state >= CONNECTION_IDLE;
     connection->state = CONNECTION_CLOSED;
+    connection->ready = false;
     ngx_http_comanda_metric_add(postgres->losses, 1);
-    if (was_ready && postgres->ready == 1) {
+    if (was_open && postgres->open == 1) {
         postgres->down_since = ngx_current_msec;
     }
-    count_ready(postgres);
+    count(postgres);
     if (!postgres->complained) {
         postgres->complained = true;
         size_t len = strcspn(why, "\r\n");
@@ -223,7 +231,7 @@ static char *set_postgres(ngx_conf_t *cf, ngx_command_t *directive, void *data)
     postgres->queue_length = ngx_http_comanda_gauge(
         cf, "comanda_queue_length", "Requests that wait for a statement to leave.", STR(""));
     postgres->connections_ready = ngx_http_comanda_gauge(
-        cf, "comanda_postgres_connections", "Open connections to PostgreSQL.", STR(""));
+        cf, "comanda_postgres_connections", "Connections to PostgreSQL that serve.", STR(""));
     postgres->losses = ngx_http_comanda_counter(
         cf, "comanda_postgres_losses_total",
         "Connections to PostgreSQL lost, failed attempts to open one included.", STR(""));
@@ -253,6 +261,19 @@ static struct ngx_http_comanda_postgres *postgres_of(ngx_cycle_t *cycle)
     return main == NULL ? NULL : main->postgres;
 }
 
+// What commands run, asked about nothing.
+static bool make_warm_ups(struct ngx_http_comanda_postgres *postgres)
+{
+    static const struct stream_query query;
+    static const struct uuid key;
+    struct statement *warm_ups = postgres->warm_ups;
+    arena_init(&postgres->arena, WARM_UP_BLOCK, WARM_UP_BLOCK);
+    return statement_append_warm_up(&postgres->arena, &warm_ups[0]) == STATUS_OK &&
+           statement_read_streams(&query, 1, READ_ROWS_A_STREAM_MAX, &postgres->arena,
+                                  &warm_ups[1]) == STATUS_OK &&
+           statement_find_keys(&key, 1, &postgres->arena, &warm_ups[2]) == STATUS_OK;
+}
+
 static ngx_int_t init_process(ngx_cycle_t *cycle)
 {
     struct ngx_http_comanda_postgres *postgres = postgres_of(cycle);
@@ -262,7 +283,7 @@ static ngx_int_t init_process(ngx_cycle_t *cycle)
     }
     postgres->connections =
         ngx_pcalloc(cycle->pool, postgres->connection_count * sizeof(*postgres->connections));
-    if (postgres->connections == NULL) {
+    if (postgres->connections == NULL || !make_warm_ups(postgres)) {
         return NGX_ERROR;
     }
     ngx_queue_init(&postgres->sources);
@@ -296,6 +317,7 @@ static void exit_process(ngx_cycle_t *cycle)
     ngx_http_comanda_batches_free(postgres->batches);
     ngx_http_comanda_reads_free(postgres->reads);
     ngx_http_comanda_lookups_free(postgres->lookups);
+    arena_free(&postgres->arena);
 }
 
 static ngx_http_module_t module_context;

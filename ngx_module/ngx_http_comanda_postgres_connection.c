@@ -5,9 +5,14 @@
 
 enum { RETRY_FIRST_MS = 50, RETRY_LIMIT_MS = 5000 };
 
+// Planning is slow on a busy machine, and nobody's budget runs while a session gets ready. With
+// less, an edge of short timeouts would plan again and again and never serve.
+enum { WARM_UP_MIN_MS = 5000 };
+
 static void lose(struct ngx_http_comanda_connection *connection, const char *why,
                  enum status call_status);
 static void on_socket(struct ngx_http_comanda_connection *connection);
+static void warm_up(struct ngx_http_comanda_connection *connection);
 
 // --- the socket: level-triggered, so that a result larger than one read brings another event ---
 
@@ -80,8 +85,9 @@ static void opened(struct ngx_http_comanda_connection *connection)
     }
     connection->state = CONNECTION_IDLE;
     connection->prepared_count = 0;
-    backoff_reset(&connection->backoff);
+    connection->warmed_up = 0;
     ngx_http_comanda_postgres_opened(connection);
+    warm_up(connection);
 }
 
 // libpq may change the socket between two steps, even for one of the same number, which the kernel
@@ -167,9 +173,36 @@ static void send_statement(struct ngx_http_comanda_connection *connection)
 void ngx_http_comanda_connection_start(struct ngx_http_comanda_connection *connection,
                                        struct ngx_http_comanda_call *call)
 {
+    ngx_msec_t timeout = connection->postgres->timeout;
     connection->call = call;
-    ngx_add_timer(&connection->timer, connection->postgres->timeout);
+    ngx_add_timer(&connection->timer,
+                  connection->ready ? timeout : ngx_max(timeout, WARM_UP_MIN_MS));
     send_statement(connection);
+}
+
+static void ignore_result(struct ngx_http_comanda_call *call, enum status status,
+                          const PGresult *result)
+{
+    (void)call;
+    (void)status;
+    (void)result;
+}
+
+// Has the session plan what commands need, before one waits for it. Where that is refused it serves
+// all the same: whoever needs what is missing will say so.
+static void warm_up(struct ngx_http_comanda_connection *connection)
+{
+    if (connection->warmed_up < WARM_UPS) {
+        connection->warm_up = (struct ngx_http_comanda_call){
+            .statement = connection->postgres->warm_ups[connection->warmed_up++],
+            .done = ignore_result,
+        };
+        ngx_http_comanda_connection_start(connection, &connection->warm_up);
+        return;
+    }
+    connection->ready = true;
+    backoff_reset(&connection->backoff);
+    ngx_http_comanda_postgres_ready(connection);
 }
 
 static void clear_result(struct ngx_http_comanda_connection *connection)
@@ -237,6 +270,8 @@ static void statement_ended(struct ngx_http_comanda_connection *connection)
     }
     if (spoilt) {
         lose(connection, "this session cannot go on", STATUS_UNAVAILABLE);
+    } else if (!connection->ready) {
+        warm_up(connection);
     } else {
         ngx_http_comanda_postgres_freed(connection);
     }

@@ -7,7 +7,7 @@
 #include "ngx_http_comanda_metrics.h"
 #include "ngx_http_comanda_postgres.h"
 
-enum { PREPARED_MAX = 16, CONNECTIONS_MAX = 32 };
+enum { PREPARED_MAX = 16, CONNECTIONS_MAX = 32, WARM_UPS = 3 };
 
 enum connection_state {
     CONNECTION_CLOSED, // waits for its next try
@@ -23,7 +23,10 @@ struct ngx_http_comanda_connection {
     PGconn *pg;
     ngx_connection_t *c; // NULL while libpq's socket is not registered
     struct ngx_http_comanda_call *call;
-    PGresult *result;  // the first one of the statement that runs
+    struct ngx_http_comanda_call warm_up; // the one of `warmed_up` that runs
+    ngx_uint_t warmed_up;                 // statements begun that plan what commands need
+    bool ready;                           // all are done: it may serve
+    PGresult *result;                     // the first one of the statement that runs
     ngx_event_t timer; // of opening and of a call: not cancelable, a draining worker waits
     ngx_event_t retry; // of the next try to open: cancelable
     struct backoff backoff;
@@ -31,8 +34,9 @@ struct ngx_http_comanda_connection {
     ngx_uint_t prepared_count;
 };
 
-// What the pool is told.
+// What the pool is told: there is a session, it may serve, it is gone, it is idle again.
 void ngx_http_comanda_postgres_opened(struct ngx_http_comanda_connection *connection);
+void ngx_http_comanda_postgres_ready(struct ngx_http_comanda_connection *connection);
 void ngx_http_comanda_postgres_closed(struct ngx_http_comanda_connection *connection,
                                       const char *why);
 void ngx_http_comanda_postgres_freed(struct ngx_http_comanda_connection *connection);
@@ -63,8 +67,10 @@ struct ngx_http_comanda_postgres {
     ngx_queue_t sources;
     ngx_event_t serve;
     ngx_uint_t waiting;
-    ngx_msec_t down_since; // valid while ready is 0
-    ngx_uint_t ready;
+    struct statement warm_ups[WARM_UPS]; // what each new session runs before it serves
+    struct arena arena;                  // theirs
+    ngx_msec_t down_since;               // valid while open is 0
+    ngx_uint_t open;                     // sessions; those that get ready too
     bool shut;
     bool complained; // the log says already that it is away
     struct ngx_http_comanda_metric *queue_length;

@@ -90,6 +90,7 @@ class Edge:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="comanda-edge-", dir="/var/tmp"))
         self.folder.chmod(0o755)
         self.port = free_port()
+        self.sessions = workers * connections
         self.redis = os.environ["COMANDA_TEST_REDIS"] if redis is None else redis
         self.module = module or BUILD / "module/ngx_http_comanda_module.so"
         (self.folder / "key").write_text(shop.key)
@@ -148,6 +149,9 @@ http {{
             last = self.get("/readyz", token=None).text.decode()
             log = "\n".join(self.log().splitlines()[-10:])
             raise AssertionError(f"{error}\n{last}\n{log}") from None
+        if status == "ready" and self.get("/metrics", token=None).status == 200:
+            until(lambda: self.metric("comanda_postgres_connections") >= self.sessions,
+                  "all sessions serve", timeout)
 
     def readiness(self):
         try:

@@ -33,6 +33,10 @@ enum status statement_append_read(const PGresult *result, const struct append_it
                                   size_t count, struct arena *arena,
                                   struct append_verdict *verdicts) MUST_CHECK;
 
+// Has comanda.append plan all that an append may need. No item, no row comes back, nothing is
+// written.
+enum status statement_append_warm_up(struct arena *arena, struct statement *statement) MUST_CHECK;
+
 // Streams with their snapshots, at most `limit` rows each; streams[i] answers queries[i].
 enum status statement_read_streams(const struct stream_query *queries, size_t count, size_t limit,
                                    struct arena *arena, struct statement *statement) MUST_CHECK;

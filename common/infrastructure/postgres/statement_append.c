@@ -354,6 +354,16 @@ static void add_timers(struct binary_params *params, const struct batch *batch)
            batch->done_count * 16, at->id);
 }
 
+static void add_batch(struct binary_params *params, const struct batch *batch)
+{
+    binary_param_int4(params, (int32_t)batch->head_count);
+    add_inbox(params, batch->inbox, batch->inbox_count);
+    add_keys(params, batch->keys, batch->key_count);
+    add_streams(params, batch->streams, batch->stream_count);
+    add_events(params, batch->events, batch->event_count);
+    add_timers(params, batch);
+}
+
 static const char append_sql[] =
     "select item, outcome, at_epoch, at_tx, at_position, conflict_stream, conflict_version,"
     " key_stream, key_version, key_status, handled"
@@ -397,11 +407,16 @@ enum status statement_append(const struct append_item *items, size_t count, stru
     struct binary_params params;
     binary_params_begin(&params, statement, arena, "append", append_sql, append_types);
     add_lasts(&params, &batch, count);
-    binary_param_int4(&params, (int32_t)batch.head_count);
-    add_inbox(&params, batch.inbox, batch.inbox_count);
-    add_keys(&params, batch.keys, batch.key_count);
-    add_streams(&params, batch.streams, batch.stream_count);
-    add_events(&params, batch.events, batch.event_count);
-    add_timers(&params, &batch);
+    add_batch(&params, &batch);
+    return params.status;
+}
+
+enum status statement_append_warm_up(struct arena *arena, struct statement *statement)
+{
+    const struct batch none = {0};
+    struct binary_params params;
+    binary_params_begin(&params, statement, arena, "append", append_sql, append_types);
+    binary_param_null(&params); // says that it is one
+    add_batch(&params, &none);
     return params.status;
 }

@@ -174,3 +174,15 @@ Test(statement_append, given_a_conflict_without_its_stream_then_it_is_malformed)
         read_two(11, (int32_t[]){0, 1}, (int16_t[]){ALREADY_HANDLED, KEY_REUSED}, 2, verdicts),
         STATUS_MALFORMED);
 }
+
+Test(statement_append, given_a_warm_up_then_it_asks_for_no_item_and_says_so)
+{
+    struct statement statement;
+    cr_assert_eq(statement_append_warm_up(&arena, &statement), STATUS_OK);
+    cr_assert_eq(statement.param_count, 37);
+    cr_assert_null(statement.values[PARAM_LAST]);
+    cr_assert_str_eq(statement.name, "append");
+    for (int i = 2; i < statement.param_count; i++) {
+        cr_assert_eq(statement.lengths[i], 12, "parameter %d is no empty array", i + 1);
+    }
+}
