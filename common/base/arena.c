@@ -60,7 +60,7 @@ static struct arena_block *add_block(struct arena *arena, size_t size)
     return block;
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+void *arena_alloc_raw(struct arena *arena, size_t size)
 {
     if (size > arena->limit_max || arena->used > arena->limit_max - size) {
         return NULL;
@@ -76,7 +76,13 @@ void *arena_alloc(struct arena *arena, size_t size)
     void *memory = (char *)block->bytes + block->used;
     block->used += rounded;
     arena->used += size;
-    return memset(memory, 0, size);
+    return memory;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+    void *memory = arena_alloc_raw(arena, size);
+    return memory == NULL ? NULL : memset(memory, 0, size);
 }
 
 void *arena_array(struct arena *arena, size_t count, size_t size)
@@ -87,13 +93,14 @@ void *arena_array(struct arena *arena, size_t count, size_t size)
 
 struct str arena_str(struct arena *arena, struct str text)
 {
-    char *copy = text.len == SIZE_MAX ? NULL : arena_alloc(arena, text.len + 1);
+    char *copy = text.len == SIZE_MAX ? NULL : arena_alloc_raw(arena, text.len + 1);
     if (copy == NULL) {
         return (struct str){NULL, 0};
     }
     if (text.len > 0) {
         memcpy(copy, text.data, text.len);
     }
+    copy[text.len] = '\0';
     return (struct str){copy, text.len};
 }
 
@@ -103,7 +110,7 @@ struct str arena_printf(struct arena *arena, const char *format, ...)
     va_start(args, format);
     int needed = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    char *text = needed < 0 ? NULL : arena_alloc(arena, (size_t)needed + 1);
+    char *text = needed < 0 ? NULL : arena_alloc_raw(arena, (size_t)needed + 1);
     if (text == NULL) {
         return (struct str){NULL, 0};
     }

@@ -28,6 +28,9 @@ void arena_reset(struct arena *arena);
 // Zeroed memory, aligned for any type; NULL when the limit or malloc says no. Lives until reset.
 void *arena_alloc(struct arena *arena, size_t size) MUST_CHECK;
 
+// The same, but what is in it is not defined: for much that is written before it is read.
+void *arena_alloc_raw(struct arena *arena, size_t size) MUST_CHECK;
+
 // An array of `count` zeroed elements; NULL also when the product overflows.
 void *arena_array(struct arena *arena, size_t count, size_t size) MUST_CHECK;
 

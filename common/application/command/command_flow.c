@@ -3,6 +3,7 @@
 // edge drives it from nginx's event loop, a test with literals.
 #include "application/command/command_flow.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "application/command/command_rows.h"
@@ -30,26 +31,31 @@ struct command_flow {
 
     struct command command;
     void *body;
-    struct fault_list faults;
-    struct lookup_keys lookup_keys;
-    struct lookup_rows lookups;
-    struct command_streams streams;
-    struct decision decision;
-
     struct append_item item;
     struct append_key key; // of the item, or as it was found
     struct append_row *rows;
     struct document_fold replay;
     struct stream_query replay_query;
     struct command_answer answer;
+
+    // Long arrays with a count, of which a command uses little: only the counts begin as zero.
+    struct fault_list faults;
+    struct lookup_keys lookup_keys;
+    struct lookup_rows lookups;
+    struct command_streams streams; // until its begin
+    struct decision decision;       // until it is asked for
 };
 
 struct command_flow *command_flow_new(const struct command_request *request, struct arena *arena)
 {
-    struct command_flow *flow = arena_alloc(arena, sizeof(*flow));
+    struct command_flow *flow = arena_alloc_raw(arena, sizeof(*flow));
     if (flow == NULL) {
         return NULL;
     }
+    memset(flow, 0, offsetof(struct command_flow, faults));
+    flow->faults.count = flow->faults.total = 0;
+    flow->lookup_keys.count = 0;
+    flow->lookups.count = 0;
     flow->request = *request;
     flow->arena = arena;
     flow->stage = STAGE_PARSE;
@@ -149,6 +155,18 @@ static void add_faults(struct command_flow *flow, const struct fault_list *more)
     }
 }
 
+static enum status ask_decision(struct command_flow *flow)
+{
+    struct decide_input input = command_streams_input(&flow->streams, &flow->command);
+    struct decision *decision = &flow->decision;
+    input.lookups = &flow->lookups;
+    decision->outcome = DECISION_ACCEPTED;
+    decision->code = decision->detail = (struct str){NULL, 0};
+    decision->faults.count = decision->faults.total = 0;
+    decision->event_count = 0;
+    return flow->request.type->decide(&input, flow->arena, decision);
+}
+
 // A body with faults of shape is judged by the catalogue too, where that needs no stream: a client
 // shall hear all that is wrong at once. Whatever else the decision says about half a body is void.
 static void judge_faulty_body(struct command_flow *flow)
@@ -157,9 +175,7 @@ static void judge_faulty_body(struct command_flow *flow)
     if (type->creates && type->lookups != NULL && flow->body != NULL &&
         command_streams_begin(&flow->streams, type, &flow->command, false, flow->arena) ==
             STATUS_OK) {
-        struct decide_input input = command_streams_input(&flow->streams, &flow->command);
-        input.lookups = &flow->lookups;
-        enum status status = type->decide(&input, flow->arena, &flow->decision);
+        enum status status = ask_decision(flow);
         if (status == STATUS_OK && flow->decision.outcome == DECISION_INVALID) {
             add_faults(flow, &flow->decision.faults);
         }
@@ -265,10 +281,7 @@ static void obey(struct command_flow *flow)
 
 static void decide(struct command_flow *flow)
 {
-    struct decide_input input = command_streams_input(&flow->streams, &flow->command);
-    input.lookups = &flow->lookups;
-    memset(&flow->decision, 0, sizeof(flow->decision));
-    enum status status = flow->request.type->decide(&input, flow->arena, &flow->decision);
+    enum status status = ask_decision(flow);
     if (status != STATUS_OK) {
         fail(flow, status);
     } else {

@@ -88,7 +88,7 @@ void binary_array_begin(struct binary_array *array, struct arena *arena, Oid ele
     *array = (struct binary_array){0};
     buffer_init(&array->out, arena, ARRAY_BYTES_MAX);
     size_t hint = ARRAY_HEAD_LEN + count * sizeof(uint32_t) + bytes;
-    char *room = hint <= ARRAY_BYTES_MAX ? arena_alloc(arena, hint) : NULL;
+    char *room = hint <= ARRAY_BYTES_MAX ? arena_alloc_raw(arena, hint) : NULL;
     if (room != NULL) { // else it grows, or fails there
         array->out.data = room;
         array->out.capacity = hint;
