@@ -249,24 +249,6 @@ ngx_int_t ngx_http_comanda_require_method(ngx_http_request_t *r, ngx_uint_t meth
                                     STR("use one of the methods that Allow lists"), NULL);
 }
 
-struct str ngx_http_comanda_header(ngx_http_request_t *r, struct str lowcase_name,
-                                   ngx_uint_t *count)
-{
-    struct str value = {NULL, 0};
-    *count = 0;
-    for (const ngx_list_part_t *part = &r->headers_in.headers.part; part; part = part->next) {
-        const ngx_table_elt_t *headers = part->elts;
-        for (ngx_uint_t i = 0; i < part->nelts; i++) {
-            if (headers[i].key.len == lowcase_name.len &&
-                ngx_memcmp(headers[i].lowcase_key, lowcase_name.data, lowcase_name.len) == 0) {
-                value = ngx_http_comanda_str(headers[i].value);
-                (*count)++;
-            }
-        }
-    }
-    return value;
-}
-
 ngx_int_t ngx_http_comanda_watch_client(ngx_http_request_t *r)
 {
     ngx_event_t *read = r->connection->read;

@@ -3,11 +3,6 @@
 // limit by principal. Each also works in front of any proxy_pass.
 #include "ngx_http_comanda_guard.h"
 
-bool ngx_http_comanda_argument(ngx_str_t word, struct str *name, struct str *value)
-{
-    return str_split(ngx_http_comanda_str(word), '=', name, value);
-}
-
 // A check has answered by itself, the body is discarded: the phases end here.
 static ngx_int_t answered(ngx_http_request_t *r, ngx_int_t rc)
 {

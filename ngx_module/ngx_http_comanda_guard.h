@@ -26,6 +26,3 @@ ngx_int_t ngx_http_comanda_refuse_scope(ngx_http_request_t *r, ngx_str_t scope);
 
 // The header of an answer is about to leave: the work that shedding measures is over.
 void ngx_http_comanda_shed_answered(ngx_http_request_t *r);
-
-// Splits "name=value". False: there is no '='.
-bool ngx_http_comanda_argument(ngx_str_t word, struct str *name, struct str *value);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Directive comanda_jwt: who asks, by a bearer token (RFC 6750), and comanda_require_scope.
 #include "ngx_http_comanda_guard.h"
+#include "ngx_http_comanda_settings.h"
 #include "ngx_http_comanda_token_cache.h"
 
 #include "infrastructure/token/jwt.h"

@@ -2,6 +2,7 @@
 // Directives comanda_limit_zone and comanda_limit: GCRA in shared memory, by any nginx variable.
 #include "ngx_http_comanda_guard.h"
 #include "ngx_http_comanda_metrics.h"
+#include "ngx_http_comanda_settings.h"
 
 #include "application/limit/limit_table.h"
 #include "base/monotonic.h"

@@ -2,6 +2,11 @@
 // Reads the `name=value` words of a directive by a table, each fault named with its line.
 #include "ngx_http_comanda_settings.h"
 
+bool ngx_http_comanda_argument(ngx_str_t word, struct str *name, struct str *value)
+{
+    return str_split(ngx_http_comanda_str(word), '=', name, value);
+}
+
 static char *refuse(ngx_conf_t *cf, const ngx_str_t *word, const char *why)
 {
     ngx_str_t *words = cf->args->elts;

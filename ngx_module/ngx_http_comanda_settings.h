@@ -20,3 +20,6 @@ struct ngx_http_comanda_setting {
 // NGX_CONF_ERROR after the fault was logged.
 char *ngx_http_comanda_read_settings(ngx_conf_t *cf, ngx_uint_t first,
                                      const struct ngx_http_comanda_setting *settings);
+
+// Splits "name=value". False: there is no '='.
+bool ngx_http_comanda_argument(ngx_str_t word, struct str *name, struct str *value);

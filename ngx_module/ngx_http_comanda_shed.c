@@ -2,6 +2,7 @@
 // Directives comanda_shed_zone and comanda_shed: what cannot be done in time is refused at once.
 #include "ngx_http_comanda_guard.h"
 #include "ngx_http_comanda_metrics.h"
+#include "ngx_http_comanda_settings.h"
 
 #include "application/limit/load_gauge.h"
 #include "base/monotonic.h"

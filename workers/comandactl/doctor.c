@@ -11,17 +11,6 @@
 static const struct table_column columns[] = {
     {"check", TABLE_TEXT}, {"status", TABLE_TEXT}, {"detail", TABLE_TEXT}, {"advice", TABLE_TEXT}};
 
-void doctor_say(struct doctor *doctor, const char *check, enum finding finding, struct str detail,
-                const char *advice)
-{
-    static const char *const names[] = {
-        [FINDING_OK] = "ok", [FINDING_WARNING] = "warning", [FINDING_FAULT] = "fault"};
-    const struct str cells[] = {str_from(check), str_from(names[finding]), detail,
-                                str_from(advice)};
-    doctor->faults += finding == FINDING_FAULT;
-    (void)table_add(&doctor->table, cells);
-}
-
 static void look_at_sagas(struct doctor *doctor)
 {
     const char *folder = ctl_setting(doctor->ctl, "--sagas", "COMANDA_SAGAS", "conf/sagas");

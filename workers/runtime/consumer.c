@@ -11,7 +11,6 @@
 
 enum {
     RECEIVE_WAIT_MS = 500, // how late a request to end is seen
-    CHECK_EVERY_MS = 5000,
     BACKOFF_FIRST_MS = 100,
     BACKOFF_LIMIT_MS = 5000,
     RECEIVED_BYTES_MAX = 512 * 1024 * 1024, // HANDLER_BATCH_MAX bodies of the largest size, twice
@@ -21,54 +20,11 @@ enum {
 
 // --- waiting for servers
 
-bool consumer_rest(struct consumer_loop *loop)
-{
-    int wait = backoff_next_ms(&loop->backoff, runtime_random());
-    int64_t until = runtime_monotonic_ms() + wait;
-    bool going = true;
-    while (going && runtime_monotonic_ms() < until) {
-        int64_t left = until - runtime_monotonic_ms();
-        going = runtime_sleep(loop->runtime, left > 1000 ? 1000 : (int)left);
-        enum status breath = message_bus_tick(loop->consumer->bus);
-        (void)breath; // receive will tell
-    }
-    return going;
-}
-
-static bool is_ready(struct consumer_loop *loop)
-{
-    const struct consumer *consumer = loop->consumer;
-    loop->check_at_ms = runtime_monotonic_ms() + CHECK_EVERY_MS;
-    return consumer->ready == NULL || consumer->ready(loop->runtime, consumer->dependencies);
-}
-
-// False: the process was asked to end while it waited.
-bool consumer_wait_until_ready(struct consumer_loop *loop)
-{
-    while (!runtime_stopping(loop->runtime)) {
-        if (is_ready(loop)) {
-            return true;
-        }
-        (void)consumer_rest(loop);
-    }
-    return false;
-}
-
 // With nothing in hand, so that others get the messages: they may be able to do what we cannot.
 static bool wait_empty_handed(struct consumer_loop *loop)
 {
     message_bus_pause(loop->consumer->bus);
     return consumer_wait_until_ready(loop);
-}
-
-void consumer_note_bus(struct consumer_loop *loop, enum status status)
-{
-    const struct consumer *consumer = loop->consumer;
-    const char *cause =
-        consumer->bus_cause == NULL ? "" : consumer->bus_cause(consumer->bus_context);
-    bool there = status == STATUS_OK;
-    const char *detail = there ? "connected" : cause[0] != '\0' ? cause : status_text(status);
-    readiness_set(loop->runtime, "rabbitmq", there, detail);
 }
 
 // --- acknowledging
@@ -148,7 +104,7 @@ static void turn(struct consumer_loop *loop)
     if (batch.count > 0) {
         take_batch(loop, &batch);
     }
-    if (runtime_monotonic_ms() >= loop->check_at_ms && !is_ready(loop)) {
+    if (runtime_monotonic_ms() >= loop->check_at_ms && !consumer_is_ready(loop)) {
         (void)wait_empty_handed(loop);
     }
 }

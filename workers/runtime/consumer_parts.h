@@ -35,6 +35,9 @@ struct consumer_batch {
 // Waits as long as the backoff says; false: the process was asked to end. The connections breathe.
 bool consumer_rest(struct consumer_loop *loop);
 
+// Looks whether the servers are there.
+bool consumer_is_ready(struct consumer_loop *loop);
+
 // Waits until the servers are there; false: asked to end first.
 bool consumer_wait_until_ready(struct consumer_loop *loop);
 

@@ -53,17 +53,6 @@ struct handler_batch *handler_batch_new(const struct message_handler *handler,
     return made ? batch : NULL;
 }
 
-void handler_batch_finish(struct handler_batch *batch, struct batch_message *message,
-                          enum message_outcome outcome, struct str cause)
-{
-    message->phase = MESSAGE_DONE;
-    *message->result =
-        (struct message_result){.outcome = outcome, .cause = cause, .label = message->label};
-    if (message->group != NO_INDEX && batch->groups[message->group].pending > 0) {
-        batch->groups[message->group].pending--;
-    }
-}
-
 // --- reading streams
 
 static void start_from_nothing(struct handler_batch *batch, struct batch_stream *stream)
