@@ -3,15 +3,12 @@
 import base64
 import hashlib
 import json
-import os
-import pathlib
 import random
 import socket
 import subprocess
 import threading
 import time
 
-import psycopg2
 import pytest
 
 from daemon import until, uuid7

@@ -107,6 +107,9 @@ static enum status receive(struct message_bus *bus, size_t max, int wait_ms, int
     if (memory->queue == NULL) {
         return STATUS_INVALID;
     }
+    if (max > (size_t)memory->queue->count) {
+        max = (size_t)memory->queue->count;
+    }
     struct message *gathered = arena_array(arena, max, sizeof(*gathered));
     size_t taken = 0;
     while (gathered != NULL && taken < max && memory->unacked_count < memory->prefetch &&

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A RabbitMQ that is killed, frozen or out of memory, beneath the relay and a consumer."""
+import signal
+import time
+
+from daemon import Broker, Daemon, until, uuid7
+from relay_fixtures import (database, done, fill, leads, lease, own_broker, own_vhost,  # noqa: F401
+                            pending, start)
+from worker_fixtures import AUTHORIZE, replies, reply_of, send
+
+
+def test_a_broker_that_is_killed_and_comes_back_gets_every_row(database, own_broker, own_vhost, start):
+    relay = start(own_vhost).wait_ready()
+    fill(database, 1, 1500)
+    time.sleep(0.3)
+    own_broker.signal(signal.SIGKILL)
+    fill(database, 1501, 3000)
+    until(lambda: not relay.is_ready(), "it says that the broker is away")
+    assert relay.get("/healthz")[0] == 200
+    own_broker.start()
+    done(database)
+    own_vhost.numbers("comanda.projector", range(1, 3001), 60)
+    relay.wait_ready()
+
+
+def test_a_memory_alarm_stops_publishing_and_nothing_else(database, own_broker, own_vhost, start):
+    relay = start(own_vhost).wait_ready()
+    until(lambda: leads(relay), "it leads")
+    holder = lease(database)
+    own_broker.control("set_vm_memory_high_watermark", "0")
+    try:
+        fill(database, 1, 5000)
+        until(lambda: relay.metric("comanda_relay_blocked") == 1, "it knows that it is blocked", 20)
+        time.sleep(13)  # longer than a lease may go without being renewed
+        assert lease(database) == holder and leads(relay)
+        assert relay.get("/healthz")[0] == 200
+        assert pending(database) > 0
+    finally:
+        own_broker.control("set_vm_memory_high_watermark", "0.4")
+    done(database)
+    assert relay.metric("comanda_relay_blocked") == 0
+    own_vhost.numbers("comanda.projector", range(1, 5001), 90)
+
+
+def test_a_frozen_broker_is_waited_for(database, own_broker, own_vhost, start):
+    relay = start(own_vhost).wait_ready()
+    own_broker.signal(signal.SIGSTOP)
+    try:
+        fill(database, 1, 5000)
+        time.sleep(12)
+        assert relay.get("/healthz")[0] == 200
+    finally:
+        own_broker.signal(signal.SIGCONT)
+    done(database)
+    own_vhost.numbers("comanda.projector", range(1, 5001), 90)
+
+
+def test_a_failed_message_waits_while_the_broker_takes_none(database, own_broker, tmp_path, monkeypatch):
+    monkeypatch.setenv("COMANDA_TEST_AMQP", own_broker.amqp)
+    monkeypatch.setenv("COMANDA_TEST_AMQP_HTTP", own_broker.http)
+    broker = Broker()
+    broker.need("payments")
+    silent = send(broker, "payments.authorize_payment", dict(AUTHORIZE, payment_token="tok_silent"),
+                  uuid7())
+    good = send(broker, "payments.authorize_payment", AUTHORIZE, uuid7())
+    settings = {"COMANDA_POSTGRES": database.conninfo, "COMANDA_AMQP": broker.url,
+                "COMANDA_EFFECT_TIMEOUT": "500ms"}
+    own_broker.control("set_vm_memory_high_watermark", "0")
+    try:
+        daemon = Daemon("payment", tmp_path, **settings)
+        assert reply_of(database, good) == ("ok", None)  # it consumes all the same
+        until(lambda: [line for line in daemon.log()
+                       if line["message"] == "the failure ladder does not take messages now"],
+              "it says so", 30)
+        assert daemon.get("/healthz")[0] == 200
+        assert daemon.checks()["rabbitmq"]["status"] == "failed"
+        assert daemon.stop(timeout=40) == 0, "it can be ended meanwhile"
+        assert not replies(database, silent)
+    finally:
+        own_broker.control("set_vm_memory_high_watermark", "0.4")
+    daemon = Daemon("payment", tmp_path, **settings)
+    try:
+        headers, body = until(lambda: broker.get("comanda.payment.dead"), "the dead letter", 30)
+        assert silent.encode() in body and headers["comanda-attempts"] == 4
+        assert broker.ready("comanda.payment.dead") == 0
+    finally:
+        daemon.stop(signal.SIGKILL)
+        broker.connection.close()
