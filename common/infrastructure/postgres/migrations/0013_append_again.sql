@@ -1,8 +1,13 @@
--- comanda.append as in 0013, which can also be asked to get ready: with i_last null, and no item, it
--- runs each statement that a client's command may need on empty arrays. A session that has done so
--- has its plans and has looked up what they name, hundreds of milliseconds on a busy machine, before
--- a command waits for it. Nothing is written, no position and no transaction id is taken, and no row
--- comes back. Messages and timers are left out: those who have them wait for nobody.
+-- comanda.append as in 0002, but for two things.
+--
+-- A batch's arrays are unnested side by side in the target list: as functions of a FROM each is
+-- first written into a tuplestore of its own, a tenth of a batch's work.
+--
+-- It can be asked to get ready: with i_last null, and no item, it runs each statement that a
+-- client's command may need on empty arrays. A session that has done so has its plans and has looked
+-- up what they name, hundreds of milliseconds on a busy machine, before a command waits for it.
+-- Nothing is written, no position and no transaction id is taken, and no row comes back. Messages
+-- and timers are left out: those who have them wait for nobody.
 
 create or replace function comanda.append(
     i_last int4[], head_count int4,
