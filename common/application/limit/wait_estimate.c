@@ -5,6 +5,10 @@
 // Eight batches move the average by two thirds: quick to see trouble, deaf to one hiccup.
 static const double weight = 0.125;
 
+// A smaller batch is mostly what every batch costs; its commands would look far too dear, and a
+// crowd after a quiet minute would be refused by the price of one that was alone.
+enum { COMMANDS_TELLING_MIN = 8 };
+
 static double averaged(double average, double value)
 {
     return average == 0 ? value : average + weight * (value - average);
@@ -14,6 +18,8 @@ void wait_estimate_add(struct wait_estimate *estimate, size_t commands, double m
 {
     if (commands > 0) {
         estimate->batch_ms = averaged(estimate->batch_ms, ms);
+    }
+    if (commands >= COMMANDS_TELLING_MIN) {
         estimate->command_ms = averaged(estimate->command_ms, ms / (double)commands);
     }
 }

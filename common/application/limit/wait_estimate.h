@@ -7,7 +7,7 @@
 // Moving averages, one a queue. All zero is a good start: nothing measured, nothing refused.
 struct wait_estimate {
     double batch_ms;   // of a whole batch
-    double command_ms; // of one command within a batch
+    double command_ms; // of one command within a batch large enough to tell
 };
 
 // A batch of `commands` took `ms`, also one that failed: a slow failure is slow.

@@ -44,3 +44,16 @@ Test(wait_estimate, given_one_slow_batch_among_many_then_the_average_moves_littl
     wait_estimate_add(&estimate, 10, 85);
     cr_assert_float_eq(estimate.batch_ms, 15, 0.001);
 }
+
+Test(wait_estimate, given_only_lone_commands_then_a_crowd_is_not_measured_by_their_price)
+{
+    struct wait_estimate estimate = given_batches_of(1, 100);
+    cr_assert_float_eq(wait_estimate_ms(&estimate, 200, -1), 100, 0.001);
+}
+
+Test(wait_estimate, given_lone_commands_and_then_a_crowd_then_its_price_counts)
+{
+    struct wait_estimate estimate = given_batches_of(1, 100);
+    wait_estimate_add(&estimate, 100, 400);
+    cr_assert_geq(wait_estimate_ms(&estimate, 1000, -1), 4000);
+}
