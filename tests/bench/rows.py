@@ -119,35 +119,44 @@ CONFIRM_SECONDS = 600
 
 
 def order_to_confirmed(bench, orders):
-    """All orders offered at once; from the first placed to the last confirmed."""
+    """All orders offered at once; from the first placed to the last confirmed: orders a second."""
     house = bench.house
     skip_backlog(house)
     house.start_daemons()
-    if not bench.pgbench_best:
-        bench.pgbench_best.append(bench.pgbench.best("three", bench.seconds))
     tx = house.sql("select pg_current_xact_id()")
 
     def count():
         return int(house.sql(CONFIRMED.format(tx=tx)).split("|")[0])
 
+    def ended():
+        return house.metric("saga", "comanda_sagas_total", outcome="completed")
+
     def run():
         load.wrk(bench.orders, house.token, 120, mode="order", count=orders,
                  keys=house.home.path / "work" / "keys")
         deadline = time.monotonic() + CONFIRM_SECONDS
-        while count() < orders:
+        # The saga's own count is asked first: a look at the log takes PostgreSQL's time.
+        while ended() < orders or count() < orders:
             if time.monotonic() > deadline:
                 raise ValueError(f"{count()} of {orders} orders are confirmed")
             time.sleep(0.5)
         placed, began = house.sql(PLACED.format(tx=tx)).split("|")
-        _, ended = house.sql(CONFIRMED.format(tx=tx)).split("|")
+        _, last = house.sql(CONFIRMED.format(tx=tx)).split("|")
         if int(placed) != orders:
             raise ValueError(f"{placed} orders placed instead of {orders}")
-        return orders, orders / (float(ended) - float(began))
+        return orders, orders / (float(last) - float(began))
     rate = bench.cpu_of("order_to_confirmed", "order", run)
-    bench.compare("order_to_confirmed", "orders/s", [rate],
-                  "pgbench, three inserts in a transaction", bench.pgbench_best)
     bench.memory("order_to_confirmed")
     house.stop_daemons()
+    return rate
+
+
+def compare_confirmed(bench, rate):
+    """Against the same figure of pgbench as post_order."""
+    if not bench.pgbench_best:
+        bench.pgbench_best.append(bench.pgbench.best("three", bench.seconds))
+    bench.compare("order_to_confirmed", "orders/s", [rate],
+                  "pgbench, three inserts in a transaction", bench.pgbench_best)
 
 
 def skip_backlog(house):
