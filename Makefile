@@ -20,7 +20,7 @@ OPTIMISE := -O0 -g3
 HARDENING := -fPIC
 endif
 ifdef SANITIZE
-OPTIMISE := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined
+OPTIMISE := -O1 -g1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined
 HARDENING := -fPIC
 LD_HARDENING := -Wl,-z,relro,-z,now
 LDFLAGS += -fsanitize=$(SANITIZE)
