@@ -33,8 +33,9 @@ class Demo:
                      stdout=log, stderr=log)
         self.env = read_env(self.folder / "env")
 
-    def stop(self):
-        subprocess.run([str(ROOT / "scripts" / "demo"), "stop", str(self.folder)], timeout=120,
+    def remove(self):
+        """Its data too, which lies elsewhere when we are root."""
+        subprocess.run([str(ROOT / "scripts" / "demo"), "remove", str(self.folder)], timeout=120,
                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
 
     def pid(self, name):
@@ -52,7 +53,7 @@ def run_demo(*options):
         demo.start(*options)
         yield demo
     finally:
-        demo.stop()
+        demo.remove()
         shutil.rmtree(parent, ignore_errors=True)
 
 
