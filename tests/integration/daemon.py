@@ -264,6 +264,12 @@ class Daemon:
         assert not re.search("(Address|Leak)Sanitizer|runtime error:", said), said
         return code
 
+    def end(self):
+        """At a test's end, whatever state it is in; also stopped or ended already."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.stop(signal.SIGKILL)
+
 
 def uuid7(unix_ms=None):
     """A UUID version 7, as the edge makes them."""

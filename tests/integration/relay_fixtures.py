@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import shlex
-import signal
 import subprocess
 import tempfile
 import time
@@ -167,9 +166,7 @@ def start(database, tmp_path):
 
     yield start_one
     for daemon in started:
-        if daemon.process.poll() is None:
-            daemon.process.send_signal(signal.SIGCONT)
-            daemon.stop(signal.SIGKILL)
+        daemon.end()
 
 
 def fill(database, first, last, category="order", kind="event", kind_type="OrderPlaced", meta="{}"):

@@ -203,10 +203,9 @@ def test_a_queue_with_other_arguments_is_reported_and_does_not_stop_it(database,
 
 def test_a_schema_that_is_not_ours_is_not_read(vhost, tmp_path):
     bare = Database(migrated=False)
+    relay = Daemon("relay", tmp_path, COMANDA_POSTGRES=bare.conninfo, COMANDA_AMQP=vhost.url,
+                   COMANDA_SAGAS=ROOT / "conf" / "sagas")
     try:
-        relay = Daemon(
-            "relay", tmp_path, COMANDA_POSTGRES=bare.conninfo, COMANDA_AMQP=vhost.url,
-            COMANDA_SAGAS=ROOT / "conf" / "sagas")
         until(lambda: "version" in relay.checks().get("schema", {}).get("detail", ""), "it has looked")
         status, text = relay.get("/readyz")
         assert status == 503 and "comandactl migrate" in text
@@ -214,6 +213,7 @@ def test_a_schema_that_is_not_ours_is_not_read(vhost, tmp_path):
         relay.wait_ready()
         assert relay.stop() == 0
     finally:
+        relay.end()
         bare.drop()
 
 

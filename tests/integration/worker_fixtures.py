@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of the payment, inventory and shipping daemons share."""
-import signal
-
 import psycopg2
 import pytest
 
@@ -38,9 +36,7 @@ def start(database, broker, tmp_path):
 
     yield start_one
     for daemon in started:
-        if daemon.process.poll() is None:
-            daemon.process.send_signal(signal.SIGCONT)
-            daemon.stop(signal.SIGKILL)
+        daemon.end()
 
 
 def replies(database, *message_ids):
