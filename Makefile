@@ -22,7 +22,6 @@ endif
 ifdef SANITIZE
 OPTIMISE := -O1 -g1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined
 HARDENING := -fPIC
-LD_HARDENING := -Wl,-z,relro,-z,now
 LDFLAGS += -fsanitize=$(SANITIZE)
 endif
 
@@ -69,8 +68,9 @@ SEAM_MODULE := $(if $(MODULE_SOURCES),$(if $(SEAM_SOURCES),$(BUILD)/seam/module/
 
 CHECK = scripts/check --build $(BUILD) --make-variables "$(MAKEOVERRIDES)"
 CHECKS := lint unit contract integration e2e valgrind sanitize demo-test
-# What takes longest begins first, and beside what waits runs what works.
-IN_LANES := integration lint unit contract sanitize e2e demo-test valgrind
+# What takes longest begins first and what is short fills the end; the sanitized daemons come when the
+# integration tests have left the servers.
+IN_LANES := integration contract sanitize e2e demo-test unit lint valgrind
 
 .PHONY: all libs workers module tests seam install check $(CHECKS) bench fuzz demo stop format clean help
 # A sanitized module would need a sanitized nginx.
@@ -120,19 +120,33 @@ $(foreach name,$(WORKER_NAMES),$(eval $(call program_rule,seam/bin,comanda-$(nam
 $(eval $(call program_rule,bin,comandactl,comandactl,$(REGISTRY)))
 $(eval $(call program_rule,seam/bin,comandactl,comandactl,$(SEAM_SOURCES)))
 
-# A test binary per file; tests/support is linked into each. A test that brings its own registry
-# says so by a line `// registry: PATH`; tests/contexts/registry.c brings all of that folder. One
-# that tests a part of the runtime names its sources by a line `// links: PATH …`.
-links_line = $(shell sed -n 's|^// links: ||p' $(1))
-registry_line = $(shell sed -n 's|^// registry: ||p' $(1))
-test_registry = $(or $(filter-out tests/contexts/%,$(registry_line)),\
-                $(if $(registry_line),$(SEAM_SOURCES),$(REGISTRY)))
+# What tests share. Out of an archive each takes what it needs: Criterion starts a process a test,
+# and one that drags libpq along starts 50 libraries more.
+TEST_LIB := $(BUILD)/lib/libcomanda_tests.a
+$(TEST_LIB): $(call objects,$(TEST_SUPPORT))
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $^
+
+# A test binary per file. A test that brings its own registry says so by a line `// registry: PATH`;
+# tests/contexts/registry.c brings all of that folder. One that tests a part of the runtime names its
+# sources by a line `// links: PATH …`. Read once, as words TEST:links:PATH.
+TEST_LINES := $(shell grep -rE '^// (links|registry): ' --include='*_test.c' tests/unit tests/contract | \
+                awk -F: '{ sub("// ", "", $$2); n = split($$3, paths, " "); \
+                           for (i = 1; i <= n; i++) print $$1 ":" $$2 ":" paths[i] }')
+test_lines = $(patsubst $(1):$(2):%,%,$(filter $(1):$(2):%,$(TEST_LINES)))
+test_registry = $(or $(filter-out tests/contexts/%,$(call test_lines,$(1),registry)),\
+                $(if $(call test_lines,$(1),registry),$(SEAM_SOURCES),$(REGISTRY)))
+# Ninety links of what is mostly debug information: gold takes half the time.
+TEST_LD := $(if $(shell command -v ld.gold),-fuse-ld=gold)
 define test_rule
-$(BUILD)/tests/$(1): $(call objects,tests/$(1).c $(TEST_SUPPORT) $(call links_line,tests/$(1).c) \
-                     $(call test_registry,tests/$(1).c)) $(LINK_LIBS)
+$(BUILD)/tests/$(1): $(call objects,tests/$(1).c $(call test_lines,tests/$(1).c,links) \
+                     $(call test_registry,tests/$(1).c)) $(TEST_LIB) $(LINK_LIBS)
 	@mkdir -p $$(@D)
 	$$(call say,LINK)
-	$(Q)$(CC) $(LDFLAGS_ALL) $$(filter %.o,$$^) $(LINK_LIBS) $(PKG_LIBS) -lcriterion -lm -pthread -o $$@
+	$(Q)$(CC) $(LDFLAGS_ALL) $(TEST_LD) $$(filter %.o,$$^) $(TEST_LIB) $(LINK_LIBS) $(PKG_LIBS) \
+	    -lcriterion -lm -pthread -o $$@
 endef
 $(foreach source,$(UNIT_SOURCES) $(CONTRACT_SOURCES),$(eval $(call test_rule,$(patsubst tests/%.c,%,$(source)))))
 

@@ -41,13 +41,14 @@ def until(condition, what, timeout=20.0, every=0.05):
 
 
 class Database:
-    """A database of its own: a copy of one that was migrated once a server, or an empty one."""
+    """A database of its own: a copy of one that was migrated once a server, or an empty one. `admin`:
+    the server, where it is not the one that all share."""
 
     templates = {}
     dropper = concurrent.futures.ThreadPoolExecutor(1)
 
-    def __init__(self, migrated=True):
-        self.admin = os.environ["COMANDA_TEST_POSTGRES"]
+    def __init__(self, migrated=True, admin=None):
+        self.admin = admin or os.environ["COMANDA_TEST_POSTGRES"]
         self.name = "comanda_test_" + uuid.uuid4().hex[:12]
         self.session = threading.local()
         self.conninfo = f"{self.admin} dbname={self.name}"
@@ -56,7 +57,7 @@ class Database:
 
     def template(self):
         if self.admin not in Database.templates:
-            made = Database(migrated=False)
+            made = Database(migrated=False, admin=self.admin)
             made.migrate()
             Database.templates[self.admin] = made
         return Database.templates[self.admin]
@@ -116,17 +117,12 @@ class Database:
 
 class Broker:
     """A virtual host of its own, with the topology of ARCHITECTURE.md and short retry delays. A
-    role's queues are declared when they are first needed."""
+    role's queues are declared when they are first needed. `amqp`, `http`: the broker, where it is not
+    the one that all share."""
 
-    def __init__(self, retry_ms=(200, 300, 400)):
-        self.http = os.environ["COMANDA_TEST_AMQP_HTTP"]
-        url = urllib.parse.urlsplit(os.environ["COMANDA_TEST_AMQP"])
-        self.vhost = "comanda-" + uuid.uuid4().hex[:12]
-        self.call("PUT", f"/api/vhosts/{self.vhost}")
-        self.call("PUT", f"/api/permissions/{self.vhost}/{url.username}",
-                  {"configure": ".*", "write": ".*", "read": ".*"})
-        self.url = f"amqp://{url.netloc}/{self.vhost}"
-        self.connection = pika.BlockingConnection(pika.URLParameters(self.url + "?heartbeat=0"))
+    def __init__(self, retry_ms=(200, 300, 400), amqp=None, http=None):
+        self.make_vhost(amqp, http)
+        self.connection = self.connect()
         self.channel = self.connection.channel()
         self.channel.confirm_delivery()
         self.retry_ms = retry_ms
@@ -134,6 +130,18 @@ class Broker:
         for name in ("comanda.events", "comanda.commands", "comanda.replies", "comanda.retry",
                      "comanda.dead"):
             self.channel.exchange_declare(name, "topic", durable=True)
+
+    def make_vhost(self, amqp=None, http=None):
+        self.http = http or os.environ["COMANDA_TEST_AMQP_HTTP"]
+        url = urllib.parse.urlsplit(amqp or os.environ["COMANDA_TEST_AMQP"])
+        self.vhost = "comanda-" + uuid.uuid4().hex[:12]
+        self.call("PUT", f"/api/vhosts/{self.vhost}")
+        self.call("PUT", f"/api/permissions/{self.vhost}/{url.username}",
+                  {"configure": ".*", "write": ".*", "read": ".*"})
+        self.url = f"amqp://{url.netloc}/{self.vhost}"
+
+    def connect(self):
+        return pika.BlockingConnection(pika.URLParameters(self.url + "?heartbeat=0"))
 
     def call(self, method, path, body=None):
         url = urllib.parse.urlsplit(self.http)

@@ -5,10 +5,7 @@ import json
 import os
 import signal
 import subprocess
-import urllib.parse
 import uuid
-
-import pika
 
 from daemon import BUILD, ROOT, Broker, Daemon, until, uuid7
 
@@ -52,14 +49,8 @@ class Vhost(Broker):
     """A virtual host of its own, empty: the relay declares the topology."""
 
     def __init__(self):
-        self.http = os.environ["COMANDA_TEST_AMQP_HTTP"]
-        url = urllib.parse.urlsplit(os.environ["COMANDA_TEST_AMQP"])
-        self.vhost = "comanda-" + uuid.uuid4().hex[:12]
-        self.call("PUT", f"/api/vhosts/{self.vhost}")
-        self.call("PUT", f"/api/permissions/{self.vhost}/{url.username}",
-                  {"configure": ".*", "write": ".*", "read": ".*"})
-        self.url = f"amqp://{url.netloc}/{self.vhost}"
-        self.connection = pika.BlockingConnection(pika.URLParameters(self.url + "?heartbeat=0"))
+        self.make_vhost()
+        self.connection = self.connect()
         self.channel = self.connection.channel()
 
 
@@ -94,11 +85,11 @@ class Shop:
         codes = {name: self.end(name) for name in list(self.daemons)}
         assert set(codes.values()) <= {0}, codes
 
-    def ctl(self, *arguments, user="operator"):
+    def ctl(self, *arguments, user="operator", **settings):
         """(exit code, what it printed) of comandactl; user None: the broker's administrator."""
         environment = dict(os.environ, COMANDA_POSTGRES=self.database.conninfo,
                            COMANDA_AMQP=self.broker.url_of(user) if user else self.broker.url,
-                           COMANDA_SAGAS=SAGAS)
+                           COMANDA_SAGAS=SAGAS, **settings)
         done = subprocess.run([BUILD / "bin/comandactl", *map(str, arguments)], env=environment,
                               capture_output=True, text=True, timeout=60)
         return done.returncode, done.stdout + done.stderr

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The read side on real servers: a Redis of the test's own beside the shop's database and broker."""
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -86,8 +85,7 @@ class ReadSide(Shop):
         super().__init__(Database(), Vhost(), folder, COMANDA_REDIS=self.cache.address, **settings)
 
     def ctl(self, *arguments, **more):
-        os.environ["COMANDA_REDIS"] = self.cache.address
-        return super().ctl(*arguments, **more)
+        return super().ctl(*arguments, COMANDA_REDIS=self.cache.address, **more)
 
     def ctl_json(self, *arguments):
         code, text = self.ctl(*arguments, "--json")

@@ -8,9 +8,7 @@ import subprocess
 import tempfile
 import time
 import urllib.parse
-import uuid
 
-import pika
 import psycopg2
 import pytest
 
@@ -34,16 +32,7 @@ class Vhost(Broker):
     """A bare virtual host: the relay declares what is in it."""
 
     def __init__(self, http=None, amqp=None):
-        self.http = http or os.environ["COMANDA_TEST_AMQP_HTTP"]
-        url = urllib.parse.urlsplit(amqp or os.environ["COMANDA_TEST_AMQP"])
-        self.vhost = "comanda-" + uuid.uuid4().hex[:12]
-        self.call("PUT", f"/api/vhosts/{self.vhost}")
-        self.call("PUT", f"/api/permissions/{self.vhost}/{url.username}",
-                  {"configure": ".*", "write": ".*", "read": ".*"})
-        self.url = f"amqp://{url.netloc}/{self.vhost}"
-
-    def connect(self):
-        return pika.BlockingConnection(pika.URLParameters(self.url))
+        self.make_vhost(amqp, http)
 
     def has(self, queue):
         queues = self.call("GET", f"/api/queues/{self.vhost}?columns=name")

@@ -55,10 +55,8 @@ def test_a_frozen_broker_is_waited_for(database, own_broker, own_vhost, start):
     own_vhost.numbers("comanda.projector", range(1, 5001), 90)
 
 
-def test_a_failed_message_waits_while_the_broker_takes_none(database, own_broker, tmp_path, monkeypatch):
-    monkeypatch.setenv("COMANDA_TEST_AMQP", own_broker.amqp)
-    monkeypatch.setenv("COMANDA_TEST_AMQP_HTTP", own_broker.http)
-    broker = Broker()
+def test_a_failed_message_waits_while_the_broker_takes_none(database, own_broker, tmp_path):
+    broker = Broker(amqp=own_broker.amqp, http=own_broker.http)
     broker.need("payments")
     silent = send(broker, "payments.authorize_payment", dict(AUTHORIZE, payment_token="tok_silent"),
                   uuid7())

@@ -55,10 +55,7 @@ def servers():
 
 @pytest.fixture(scope="module")
 def shop(servers):
-    shared = os.environ["COMANDA_TEST_POSTGRES"]
-    os.environ["COMANDA_TEST_POSTGRES"] = servers.postgres
-    made = Shop()
-    os.environ["COMANDA_TEST_POSTGRES"] = shared
+    made = Shop(Database(admin=servers.postgres))
     yield made
     made.drop()
 
@@ -267,10 +264,7 @@ def test_given_two_workers_then_twins_across_them_are_one_order(shop, servers):
 
 
 def test_given_another_schema_version_then_it_is_not_ready_and_says_so(servers):
-    shared = os.environ["COMANDA_TEST_POSTGRES"]
-    os.environ["COMANDA_TEST_POSTGRES"] = servers.postgres
-    shop = Shop(Database(), products=False)
-    os.environ["COMANDA_TEST_POSTGRES"] = shared
+    shop = Shop(Database(admin=servers.postgres), products=False)
     shop.database.rows("insert into comanda.migrations (version, name, checksum)"
                        " select 9999, 'later', checksum from comanda.migrations limit 1")
     edge = Edge(shop, redis=servers.redis, start=False)
