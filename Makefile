@@ -199,8 +199,8 @@ $(BUILD)/bench/publisher: $(call objects,tests/bench/publisher.c)
 bench: all $(BUILD)/bench/publisher ## measure against bare tools, write build/bench/report.json (BENCH_SECONDS=5)
 	@tests/bench/run.py --build $(BUILD)
 
-# Clang's libFuzzer (clang, libclang-rt-14-dev) over everything that reads bytes from outside. What it
-# finds belongs into tests/fuzz/corpus, which a unit test replays.
+# Clang's libFuzzer over everything that reads bytes from outside. What it finds belongs into
+# tests/fuzz/corpus, which a unit test replays.
 FUZZ_SECONDS ?= 60
 FUZZ ?= $(notdir $(wildcard tests/fuzz/corpus/*))
 FUZZ_BUILD := build/fuzz
@@ -208,7 +208,7 @@ $(BUILD)/comanda-fuzz: $(call objects,$(wildcard tests/fuzz/*.c) $(REGISTRY)) $(
 	@mkdir -p $(@D)
 	$(CC) -fsanitize=fuzzer $(LDFLAGS_ALL) $(filter %.o,$^) $(LINK_LIBS) $(PKG_LIBS) -lm -pthread -o $@
 
-fuzz: ## mutate inputs of each parser for FUZZ_SECONDS=60 each (FUZZ="json token …"; needs clang)
+fuzz: ## mutate inputs of each parser for FUZZ_SECONDS=60 each (FUZZ="json token …"; ./configure.sh --with-fuzz)
 	@$(MAKE) -s BUILD=$(FUZZ_BUILD) CC=clang SANITIZE=address,undefined,fuzzer-no-link \
 	    $(FUZZ_BUILD)/comanda-fuzz
 	@for name in $(FUZZ); do \

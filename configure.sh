@@ -58,6 +58,13 @@ wrk 4.1 bench
 nghttp2-client 1.52 bench_and_tests
 '
 
+# Only with --with-fuzz: a second compiler is much for one target of make.
+NEEDED_TO_FUZZ='
+clang 1:14 make_fuzz
+libclang-rt-14-dev 1:14 make_fuzz
+'
+WITH_FUZZ=
+
 usage()
 {
     cat <<TEXT
@@ -68,6 +75,7 @@ what is missing from Debian 12; as an ordinary user it prints the command that d
 
   --prefix=DIR              where make install puts everything (default $PREFIX)
   --with-nginx-source=DIR   Debian's nginx tree to build the module against (default $NGINX_SOURCE)
+  --with-fuzz               also what make fuzz needs: clang and its runtime
   --install                 install what is missing (the default when run as root)
   --no-install              only check
   --help                    this text
@@ -113,6 +121,10 @@ read_options()
             *) NGINX_SOURCE=$2 ;;
             esac
             shift
+            ;;
+        --with-fuzz)
+            WITH_FUZZ=--with-fuzz
+            NEEDED=$NEEDED$NEEDED_TO_FUZZ
             ;;
         --install) INSTALL=yes ;;
         --no-install) INSTALL=no ;;
@@ -170,10 +182,10 @@ say_command()
 {
     if command -v sudo >/dev/null 2>&1; then
         echo "run this, then ./configure.sh again:"
-        echo "  sudo $ROOT/configure.sh --install"
+        echo "  sudo $ROOT/configure.sh --install${WITH_FUZZ:+ $WITH_FUZZ}"
     else
         echo "run this as root, then ./configure.sh again:"
-        echo "  su -c '$ROOT/configure.sh --install'"
+        echo "  su -c '$ROOT/configure.sh --install${WITH_FUZZ:+ $WITH_FUZZ}'"
     fi
 }
 

@@ -19,7 +19,7 @@ enum ctl_exit {
     CTL_USAGE = 2,       // the line is wrong
     CTL_UNAVAILABLE = 3, // a server cannot be reached
     CTL_REFUSED = 4,     // a server or a rule says no
-    CTL_INTERNAL = 5,    // out of memory, a file that cannot be read
+    CTL_INTERNAL = 5,    // out of memory, a file that cannot be read or used
 };
 
 enum { CTL_OPTIONS_MAX = 16, CTL_ARGUMENTS_MAX = 16 };

@@ -58,12 +58,12 @@ static void say_counts(struct doctor *doctor, const struct counts *counts)
                counts->dead == 0 ? ""
                                  : "comandactl dlq list QUEUE shows their causes; mend, then"
                                    " dlq redrive QUEUE");
-    doctor_say(
-        doctor, "unrouted", counts->unrouted == 0 ? FINDING_OK : FINDING_WARNING,
-        DOCTOR_DETAIL(doctor, "%lld messages that no queue asked for", (long long)counts->unrouted),
-        counts->unrouted == 0 ? ""
-                              : "no fault as such; if a consumer should have had them,"
-                                " its binding is missing");
+    // Never a fault: an event that nobody wants is the rule, and a binding that is missing is seen
+    // by the topology.
+    doctor_say(doctor, "unrouted", FINDING_OK,
+               DOCTOR_DETAIL(doctor, "%lld copies of messages that no queue asked for",
+                             (long long)counts->unrouted),
+               "");
 }
 
 static void say_topology(struct doctor *doctor, const struct topology *topology,

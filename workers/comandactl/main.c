@@ -44,7 +44,7 @@ static const char exit_codes[] = "exit codes:\n"
                                  "  2  the line is wrong\n"
                                  "  3  a server cannot be reached\n"
                                  "  4  a server or a rule refuses\n"
-                                 "  5  no memory, or a file that cannot be read\n";
+                                 "  5  no memory, or a file that cannot be read or used\n";
 
 static void print_options(FILE *out, const struct ctl_option *options)
 {
@@ -192,6 +192,12 @@ struct postgres *ctl_postgres(struct ctl *ctl, enum ctl_exit *code)
     const char *conninfo = ctl_setting(ctl, "--postgres", "COMANDA_POSTGRES", NULL);
     if (conninfo == NULL) {
         *code = ctl_fail(ctl, CTL_USAGE, "give --postgres CONNINFO or set COMANDA_POSTGRES");
+        return NULL;
+    }
+    if (!postgres_conninfo_valid(conninfo)) {
+        *code = ctl_fail(ctl, CTL_USAGE,
+                         "--postgres or COMANDA_POSTGRES is no connection string of libpq; write"
+                         " \"host=… port=… dbname=… user=… password=…\" or postgresql://…");
         return NULL;
     }
     struct postgres *postgres = postgres_new(&(struct postgres_options){

@@ -215,8 +215,8 @@ static enum ctl_exit rebuild_chosen(struct rebuilding *rebuilding)
         projections[0] = context_projection(str_from(chosen));
         count = 1;
         if (projections[0] == NULL) {
-            return ctl_fail(ctl, CTL_NO, "there is no collection %s; projection status lists them",
-                            chosen);
+            return ctl_fail(ctl, CTL_USAGE,
+                            "there is no collection %s; projection status lists them", chosen);
         }
     }
     enum ctl_exit code = CTL_OK;

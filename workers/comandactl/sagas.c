@@ -37,7 +37,7 @@ enum ctl_exit ctl_sagas(struct ctl *ctl, const struct saga_definitions **definit
     struct saga_definitions *made;
     struct str why;
     if (load(ctl, &made, &why) != STATUS_OK) {
-        return ctl_fail(ctl, CTL_USAGE, "the sagas of %s cannot be read (--sagas): %.*s",
+        return ctl_fail(ctl, CTL_INTERNAL, "the sagas of %s cannot be read (--sagas): %.*s",
                         folder_of(ctl), STR_FMT(why));
     }
     *definitions = made;

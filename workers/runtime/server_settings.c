@@ -2,26 +2,20 @@
 // Where the servers are, and whose data: the settings that daemons share.
 #include "runtime/server_settings.h"
 
-#include <libpq-fe.h>
 #include <stdlib.h>
 
+#include "infrastructure/postgres/connection.h"
 #include "infrastructure/redis/settings.h"
 
-// libpq's words may quote the string, password and all: only the place of the fault is kept.
 static bool check_postgres(const struct settings *settings, struct arena *arena, struct str *fault)
 {
     (void)arena;
-    char *words = NULL;
-    PQconninfoOption *options =
-        PQconninfoParse(settings_text(settings, "COMANDA_POSTGRES"), &words);
-    bool right = options != NULL;
-    PQconninfoFree(options);
-    PQfreemem(words);
-    if (!right) {
+    if (!postgres_conninfo_valid(settings_text(settings, "COMANDA_POSTGRES"))) {
         *fault = STR("COMANDA_POSTGRES=(hidden): no connection string of libpq; write "
                      "\"host=… port=… dbname=… user=… password=…\" or postgresql://…");
+        return false;
     }
-    return right;
+    return true;
 }
 
 static bool check_amqp(const struct settings *settings, struct arena *arena, struct str *fault)

@@ -41,6 +41,14 @@ struct postgres {
     char sqlstate[SQLSTATE_LEN + 1];
 };
 
+bool postgres_conninfo_valid(const char *conninfo)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    bool valid = options != NULL;
+    PQconninfoFree(options);
+    return valid;
+}
+
 struct postgres *postgres_new(const struct postgres_options *options)
 {
     struct postgres *postgres = calloc(1, sizeof(*postgres));

@@ -22,6 +22,10 @@ struct postgres_options {
 
 struct postgres;
 
+// Is it a connection string or URL that libpq reads? Why not is not said: libpq's words may quote
+// the string, password and all.
+bool postgres_conninfo_valid(const char *conninfo);
+
 // Does not connect yet; the first statement does. NULL: no memory.
 struct postgres *postgres_new(const struct postgres_options *options);
 void postgres_free(struct postgres *postgres); // NULL is fine
