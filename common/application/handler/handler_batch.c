@@ -250,6 +250,7 @@ const struct append_item *handler_batch_items(struct handler_batch *batch, size_
 
 void handler_batch_fail(struct handler_batch *batch, enum status status)
 {
+    batch->status = status;
     for (size_t at = 0; at < batch->count; at++) {
         if (batch->messages[at].phase != MESSAGE_DONE) {
             handler_batch_finish(batch, &batch->messages[at], MESSAGE_TRANSIENT,
@@ -295,6 +296,11 @@ const struct snapshot *handler_batch_snapshots(struct handler_batch *batch, size
 {
     *count = batch->snapshot_count;
     return batch->snapshots;
+}
+
+enum status handler_batch_status(const struct handler_batch *batch)
+{
+    return batch->status;
 }
 
 const struct message_result *handler_batch_results(const struct handler_batch *batch)

@@ -66,8 +66,12 @@ void handler_batch_take_verdicts(struct handler_batch *batch,
 void handler_batch_refuse_effects(struct handler_batch *batch);
 
 // A step failed as a whole (server away, unknown outcome): every message not yet done is transient.
-// After STATUS_UNKNOWN too: the inbox makes a redelivery harmless.
+// After STATUS_UNKNOWN too: the inbox makes a redelivery harmless. It wants nothing from then on.
 void handler_batch_fail(struct handler_batch *batch, enum status status);
+
+// What it failed with; STATUS_OK: it did not. Memory that ends while an append is built fails it
+// too.
+enum status handler_batch_status(const struct handler_batch *batch);
 
 // Snapshots worth keeping after the append (every n events); the driver may drop them.
 const struct snapshot *handler_batch_snapshots(struct handler_batch *batch, size_t *count);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Handles a batch of messages without I/O: what commits together, and what became of it.
+#include <assert.h>
 #include <string.h>
 
 #include "application/handler/handler_batch_parts.h"
@@ -31,10 +32,13 @@ static size_t list_item_streams(struct handler_batch *batch, const struct batch_
 static size_t count_item_uses(const struct handler_batch *batch, const struct batch_group *group)
 {
     size_t count = 0;
+    size_t decided = 0;
     for (size_t at = 0; at < group->count; at++) {
         const struct batch_message *message = &batch->messages[group->messages[at]];
         count += message->phase == MESSAGE_DECIDED ? message->declared_count : 0;
+        decided += message->phase == MESSAGE_DECIDED;
     }
+    assert(decided == group->decided_count);
     return count;
 }
 
@@ -94,7 +98,8 @@ enum status handler_batch_build_items(struct handler_batch *batch)
     batch->item_count = 0;
     forget_item_streams(batch);
     for (size_t at = 0; at < batch->group_count; at++) {
-        if (batch->groups[at].decided_count == 0) {
+        // Nothing pending, yet decided: the batch has failed.
+        if (batch->groups[at].decided_count == 0 || batch->groups[at].pending == 0) {
             continue;
         }
         enum status status =

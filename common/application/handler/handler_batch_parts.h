@@ -83,6 +83,7 @@ struct handler_batch {
     struct batch_message *messages;
     struct message_result *results;
     size_t count;
+    enum status status; // of the step that failed as a whole
     struct batch_stream *streams;
     size_t stream_count;
     struct batch_group *groups;

@@ -91,7 +91,6 @@ enum status handler_run_batch(const struct handler_run *run, const struct incomi
                               size_t count, struct arena *arena,
                               const struct message_result **results)
 {
-    enum status status = STATUS_OK;
     struct handler_batch *batch =
         handler_batch_new(run->handler, messages, count, run->cache, &run->limits, arena);
     if (batch == NULL) {
@@ -99,13 +98,16 @@ enum status handler_run_batch(const struct handler_run *run, const struct incomi
     }
     enum handler_want want = handler_batch_next(batch);
     while (want != HANDLER_WANT_NOTHING) {
-        status = bring(run, batch, want, arena);
+        enum status status = bring(run, batch, want, arena);
         if (status != STATUS_OK) {
             handler_batch_fail(batch, status);
+            return status;
         }
         want = handler_batch_next(batch);
     }
-    keep_snapshots(run, batch);
-    *results = handler_batch_results(batch);
-    return status;
+    if (handler_batch_status(batch) == STATUS_OK) {
+        keep_snapshots(run, batch);
+        *results = handler_batch_results(batch);
+    }
+    return handler_batch_status(batch);
 }

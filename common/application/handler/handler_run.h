@@ -18,9 +18,10 @@ struct handler_run {
 };
 
 // Handles all messages; results: one each, in the arena. STATUS_OK: each has its outcome.
-// Another status: the store is away or refuses everything; what is not HANDLED may be handed
-// in again as it is, once the store is back: no message is to blame. Snapshots that cannot
-// be kept are dropped silently.
+// Another status, given at the first call that fails: the store is away, refuses everything, or
+// the batch is more than the arena or a call takes. The messages may be handed in again as they
+// are: the inbox knows those that were handled. results: untouched then. Snapshots that cannot be
+// kept are dropped silently.
 enum status handler_run_batch(const struct handler_run *run, const struct incoming *messages,
                               size_t count, struct arena *arena,
                               const struct message_result **results) MUST_CHECK;
