@@ -68,6 +68,23 @@ BOTH_STORES(read, given_a_limit_when_it_cuts_a_stream_short_then_more_is_told)
     cr_assert_not(rows[0].more);
 }
 
+// 128 messages about fifty streams each ask for more than one round trip takes.
+BOTH_STORES(read, given_more_streams_than_a_round_trip_takes_when_read_then_each_has_its_answer)
+{
+    enum { STREAMS = 4097 };
+    struct stream_query *queries = arena_array(&subject->arena, STREAMS, sizeof(*queries));
+    struct stream_rows *rows = arena_array(&subject->arena, STREAMS, sizeof(*rows));
+    struct uuid first = a_stream_of(subject, 1), last = a_stream_of(subject, 2);
+    for (size_t at = 0; at < STREAMS; at++) {
+        queries[at].stream = at == 0 ? first : at == STREAMS - 1 ? last : new_id();
+    }
+    read_some(subject, queries, STREAMS, 100, rows);
+    for (size_t at = 0; at < STREAMS; at++) {
+        cr_assert_eq(rows[at].count, at == 0 ? 1 : at == STREAMS - 1 ? 2 : 0, "%zu", at);
+    }
+    cr_assert(uuid_eq(rows[STREAMS - 1].rows[1].stream, last));
+}
+
 static void save(struct log_subject *subject, struct uuid stream, int32_t version,
                  int16_t state_version, struct str state)
 {

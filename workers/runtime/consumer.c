@@ -15,8 +15,11 @@ enum {
     BACKOFF_LIMIT_MS = 5000,
     RECEIVED_BYTES_MAX = 512 * 1024 * 1024, // HANDLER_BATCH_MAX bodies of the largest size, twice
     WORK_BYTES_MAX = 512 * 1024 * 1024,
-    ARENA_BLOCK = 1024 * 1024
+    ARENA_BLOCK = 1024 * 1024,
+    APPEND_ROWS = APPEND_ROWS_MAX / 4
 };
+
+_Static_assert((int)REACTION_ROWS_MAX <= (int)APPEND_ROWS, "one message always fits");
 
 // --- waiting for servers
 
@@ -126,7 +129,7 @@ static void start(struct consumer_loop *loop)
         .cache = state_cache_new((size_t)settings_int(settings, "COMANDA_STATES"), 64 * 1024),
         .limits = {.attempts_max = (int)settings_int(settings, "COMANDA_ROUNDS"),
                    .snapshot_every = (int)settings_int(settings, "COMANDA_SNAPSHOT_EVERY"),
-                   .append_rows_max = APPEND_ROWS_MAX / 4},
+                   .append_rows_max = APPEND_ROWS},
         .effect_timeout_ms = (int)settings_int(settings, "COMANDA_EFFECT_TIMEOUT")};
     consumer_metrics_make(&loop->metrics, consumer->queue);
     arena_init(&loop->received, ARENA_BLOCK, RECEIVED_BYTES_MAX);

@@ -72,8 +72,15 @@ static void settle_as(struct consumer_batch *batch, size_t at, enum message_outc
         (struct message_result){.outcome = outcome, .cause = cause, .label = STR("")};
 }
 
-// Handles the messages that `at` lists. Waits for servers as long as it takes; what needs more
-// memory than there is, is halved. False: asked to end first.
+// The store is there: it is the batch that is too much for memory or for a call, or holds something
+// that cannot be read.
+static bool is_fault_of_batch(enum status status)
+{
+    return status == STATUS_NO_MEMORY || status == STATUS_INVALID || status == STATUS_MALFORMED;
+}
+
+// Handles the messages that `at` lists. Waits for servers as long as it takes; what cannot be
+// handled as it is, is halved down to the message that stands alone. False: asked to end first.
 static bool handle_listed(struct consumer_loop *loop, struct consumer_batch *batch,
                           const size_t *at, size_t count)
 {
@@ -95,11 +102,11 @@ static bool handle_listed(struct consumer_loop *loop, struct consumer_batch *bat
             }
             return true;
         }
-        if (status == STATUS_NO_MEMORY && count == 1) {
+        if (is_fault_of_batch(status) && count == 1) {
             settle_as(batch, at[0], MESSAGE_TRANSIENT, str_from(status_text(status)));
             return true;
         }
-        if (status == STATUS_NO_MEMORY) {
+        if (is_fault_of_batch(status)) {
             return handle_listed(loop, batch, at, count / 2) &&
                    handle_listed(loop, batch, at + count / 2, count - count / 2);
         }

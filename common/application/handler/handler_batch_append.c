@@ -8,6 +8,8 @@
 
 enum { STATE_BYTES_MAX = 256 * 1024 };
 
+_Static_assert((int)HANDLER_BATCH_MAX <= (int)APPEND_ITEMS_MAX, "each message may be an item");
+
 // The streams that the decided messages of a group append to, each once.
 static size_t list_item_streams(struct handler_batch *batch, const struct batch_group *group,
                                 struct append_stream *streams)

@@ -147,7 +147,9 @@ typedef enum status event_store_append_fn(struct event_store *store,
                                           struct arena *arena,
                                           struct append_verdict *verdicts) MUST_CHECK;
 
-// Reads streams in one round trip, each oldest row first, at most `limit` rows a stream.
+// Reads any number of streams, thousands in one round trip, each oldest row first, at most `limit`
+// rows a stream. STATUS_INVALID, STATUS_MALFORMED: it is what is asked for that cannot be read, and
+// fewer streams may be. streams: one a query, untouched on failure.
 typedef enum status event_store_read_fn(struct event_store *store,
                                         const struct stream_query *queries, size_t count,
                                         size_t limit, struct arena *arena,

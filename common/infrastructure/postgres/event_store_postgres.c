@@ -142,9 +142,16 @@ static enum status postgres_append(struct event_store *store, const struct appen
     return status != STATUS_OK && committed ? STATUS_UNKNOWN : status;
 }
 
-static enum status postgres_read(struct event_store *store, const struct stream_query *queries,
-                                 size_t count, size_t limit, struct arena *arena,
-                                 struct stream_rows *streams)
+// What cannot be read is a stored value, or its page: the server is well, and so are the others.
+static bool is_damage(const char *sqlstate)
+{
+    return strncmp(sqlstate, "22", 2) == 0 || strcmp(sqlstate, "XX001") == 0 ||
+           strcmp(sqlstate, "XX002") == 0;
+}
+
+static enum status read_once(struct postgres *postgres, const struct stream_query *queries,
+                             size_t count, size_t limit, struct arena *arena,
+                             struct stream_rows *streams)
 {
     struct statement statement;
     enum status status = statement_read_streams(queries, count, limit, arena, &statement);
@@ -152,10 +159,27 @@ static enum status postgres_read(struct event_store *store, const struct stream_
         return status;
     }
     PGresult *result = NULL;
-    status = postgres_run(self(store)->postgres, &statement, POSTGRES_READS, &result);
+    status = postgres_run(postgres, &statement, POSTGRES_READS, &result);
     if (status == STATUS_OK) {
         status = statement_read_streams_read(result, queries, count, limit, arena, streams);
         PQclear(result);
+    }
+    bool damaged = status == STATUS_REFUSED && is_damage(postgres_sqlstate(postgres));
+    return damaged ? STATUS_MALFORMED : status;
+}
+
+static enum status postgres_read(struct event_store *store, const struct stream_query *queries,
+                                 size_t count, size_t limit, struct arena *arena,
+                                 struct stream_rows *streams)
+{
+    struct stream_rows *read = arena_array(arena, count + 1, sizeof(*read));
+    enum status status = read == NULL ? STATUS_NO_MEMORY : STATUS_OK;
+    for (size_t at = 0; at < count && status == STATUS_OK; at += READ_QUERIES_MAX) {
+        size_t most = count - at < READ_QUERIES_MAX ? count - at : READ_QUERIES_MAX;
+        status = read_once(self(store)->postgres, queries + at, most, limit, arena, read + at);
+    }
+    if (status == STATUS_OK) {
+        memcpy(streams, read, count * sizeof(*streams));
     }
     return status;
 }

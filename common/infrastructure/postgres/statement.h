@@ -37,7 +37,9 @@ enum status statement_append_read(const PGresult *result, const struct append_it
 // written.
 enum status statement_append_warm_up(struct arena *arena, struct statement *statement) MUST_CHECK;
 
-// Streams with their snapshots, at most `limit` rows each; streams[i] answers queries[i].
+// Streams with their snapshots, at most `limit` rows each; streams[i] answers queries[i]. At most
+// READ_QUERIES_MAX.
+enum { READ_QUERIES_MAX = 4096 };
 enum status statement_read_streams(const struct stream_query *queries, size_t count, size_t limit,
                                    struct arena *arena, struct statement *statement) MUST_CHECK;
 enum status statement_read_streams_read(const PGresult *result, const struct stream_query *queries,

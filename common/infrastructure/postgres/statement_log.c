@@ -5,7 +5,7 @@
 #include "infrastructure/postgres/binary.h"
 #include "infrastructure/postgres/statement.h"
 
-enum { READ_QUERIES_MAX = 4096, READ_ROWS_MAX = 100000, SNAPSHOTS_MAX = 1024 };
+enum { READ_ROWS_MAX = 100000, SNAPSHOTS_MAX = 1024 };
 
 // A copy in the arena; the same text as the last row's is kept once.
 static struct str keep_text(struct binary_row *row, int column, struct str last,

@@ -80,7 +80,8 @@ uint32_t runtime_random(void)
 static struct {
     enum status failure; // of the next `failures` batches
     int failures;
-    size_t memory_max; // messages in a batch that fit into memory
+    size_t memory_max;    // messages in a batch that fit into memory
+    enum status too_much; // what more of them give
     size_t sizes[BATCHES_MAX];
     size_t batches;
     bool ready;
@@ -96,7 +97,7 @@ static enum status handle(void *context, const struct incoming *messages, size_t
         return script.failure;
     }
     if (count > script.memory_max) {
-        return STATUS_NO_MEMORY;
+        return script.too_much;
     }
     script.sizes[script.batches++ % BATCHES_MAX] = count;
     struct message_result *made = arena_array(arena, count, sizeof(*made));
@@ -149,6 +150,7 @@ static void open_all(void)
     cr_assert_eq(topology_make(&options, &arena, &topology), STATUS_OK);
     runtime = (struct runtime){.settings = settings, .turns_left = TURNS, .now_ms = 1000000};
     script.memory_max = HANDLER_BATCH_MAX;
+    script.too_much = STATUS_NO_MEMORY;
     script.ready = true;
     broker = memory_broker_new(&topology);
     bus = message_bus_memory_new(broker, QUEUE, WINDOW, PREFETCH);
@@ -321,24 +323,36 @@ Test(consumer, given_a_store_that_stays_away_when_asked_to_end_then_the_batch_is
     then_nothing_is_in_hand();
 }
 
-Test(consumer, given_a_batch_that_memory_cannot_hold_when_handled_then_it_is_halved)
+// More than memory holds, more than a call takes, something that cannot be read.
+static const enum status faults_of_batch[] = {STATUS_NO_MEMORY, STATUS_INVALID, STATUS_MALFORMED};
+
+Test(consumer, given_a_batch_that_cannot_be_handled_whole_when_handled_then_it_is_halved)
 {
-    for (int at = 0; at < 8; at++) {
-        given_message("fine");
+    for (size_t fault = 0; fault < 3; fault++) {
+        for (int at = 0; at < 8; at++) {
+            given_message("fine");
+        }
+        script.memory_max = 3;
+        script.too_much = faults_of_batch[fault];
+        script.batches = 0;
+        runtime.turns_left = TURNS;
+        when_it_runs(suspects);
+        cr_assert_eq(script.batches, 4, "%zu batches", script.batches);
+        then_depths(0, 0, 0);
     }
-    script.memory_max = 3;
-    when_it_runs(suspects);
-    cr_assert_eq(script.batches, 4, "%zu batches", script.batches);
-    then_depths(0, 0, 0);
 }
 
-Test(consumer, given_one_that_memory_cannot_hold_when_handled_then_it_is_tried_later)
+Test(consumer, given_one_that_cannot_be_handled_when_handled_then_it_is_tried_later)
 {
-    given_message("fine");
-    given_message("fine");
-    script.memory_max = 0;
-    when_it_runs(suspects);
-    then_depths(0, 2, 0);
+    for (size_t fault = 0; fault < 3; fault++) {
+        given_message("fine");
+        given_message("fine");
+        script.memory_max = 0;
+        script.too_much = faults_of_batch[fault];
+        runtime.turns_left = TURNS;
+        when_it_runs(suspects);
+        then_depths(0, 2 * (int64_t)(fault + 1), 0);
+    }
 }
 
 Test(consumer, given_a_daemon_that_is_not_ready_when_it_runs_then_it_takes_nothing)
