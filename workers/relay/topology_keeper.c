@@ -38,18 +38,27 @@ static enum status breathe(struct topology_keeper *keeper)
     return status;
 }
 
+static enum status find_out(struct topology_keeper *keeper, struct topology_report *found)
+{
+    *found = (struct topology_report){0};
+    enum status status = breathe(keeper);
+    if (status == STATUS_OK) {
+        status = topology_check(keeper->link.connection, keeper->topology, keeper->states, found);
+    }
+    // Also when the rest could not be looked at: the next look may find it made anew by others.
+    keeper->owes_resend = keeper->owes_resend || (keeper->declared && found->missing_work > 0);
+    return status;
+}
+
 static enum status look_and_mend(struct topology_keeper *keeper, bool *mended)
 {
     struct topology_report found;
     struct rabbitmq_connection *connection = keeper->link.connection;
-    enum status status = breathe(keeper);
-    if (status == STATUS_OK) {
-        status = topology_check(connection, keeper->topology, keeper->states, &found);
-    }
+    enum status status = find_out(keeper, &found);
     if (status != STATUS_OK) {
         return status;
     }
-    if (keeper->declared && found.missing == 0) {
+    if (keeper->declared && found.missing == 0 && !keeper->owes_resend) {
         // What differs is asked about until it has been mended. Not declared: that would bind a
         // queue again which is being emptied.
         return keeper->report.differing == 0 ? STATUS_OK
@@ -58,7 +67,8 @@ static enum status look_and_mend(struct topology_keeper *keeper, bool *mended)
     }
     status = topology_declare(connection, keeper->topology, &keeper->report);
     if (status == STATUS_OK) {
-        *mended = keeper->declared && found.missing_work > 0;
+        *mended = keeper->owes_resend;
+        keeper->owes_resend = false;
         keeper->declared = true;
     }
     return status;

@@ -14,6 +14,7 @@ struct topology_keeper {
     struct topology_queue_state *states; // one a queue, of the last look
     struct topology_report report;       // of the last look or declaration
     bool declared;                       // once since the start
+    bool owes_resend; // something was missing since; kept until all is declared again
 };
 
 // settings and topology outlive it. False: no memory.
@@ -22,7 +23,8 @@ bool topology_keeper_init(struct topology_keeper *keeper, const struct rabbitmq_
 void topology_keeper_free(struct topology_keeper *keeper);
 
 // For relay_ports.look; context is the keeper. The first look declares everything. *mended: a work,
-// retry or dead queue or an exchange was missing and has been made anew.
+// retry or dead queue or an exchange was missing and has been made anew; told once all is in place,
+// however many looks that takes.
 enum status topology_keeper_look(void *context, bool *mended);
 
 // Why the last look failed, or what it found differing; "" if all is well.
