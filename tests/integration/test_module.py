@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The module as it is built and installed: it loads into Debian's nginx and nowhere else."""
+import os
 import pathlib
 import shutil
 import subprocess
@@ -58,9 +59,16 @@ def test_a_tree_of_another_version_is_refused(tmp_path):
     assert "1.24.0" in done.stderr
 
 
-def test_installing_brings_programs_module_and_configuration(tmp_path):
-    subprocess.run([ROOT / "scripts" / "install", BUILD, tmp_path / "usr"], check=True)
-    for name in ("bin/comandactl", "bin/comanda-relay", "lib/comanda/ngx_http_comanda_module.so",
-                 "share/comanda/conf/nginx/comanda_shop.conf",
-                 "share/comanda/conf/sagas/order_fulfilment.json"):
-        assert (tmp_path / "usr" / name).is_file(), name
+def test_make_install_brings_programs_module_and_configuration_and_nothing_else(tmp_path):
+    build = os.path.relpath(BUILD, ROOT)
+    subprocess.run(["make", "-s", "install", f"BUILD={build}", f"DESTDIR={tmp_path}", "PREFIX=/usr"],
+                   cwd=ROOT, check=True)
+    daemons = [path.name for path in (ROOT / "workers").iterdir()
+               if path.is_dir() and path.name not in ("runtime", "comandactl")]
+    wanted = {"bin/comandactl": 0o755, "lib/comanda/ngx_http_comanda_module.so": 0o644}
+    wanted.update((f"bin/comanda-{name}", 0o755) for name in daemons)
+    wanted.update((f"share/comanda/{path.relative_to(ROOT)}", 0o644)
+                  for path in (ROOT / "conf").rglob("*") if path.is_file())
+    assert len(daemons) == 6
+    assert {str(path.relative_to(tmp_path / "usr")): path.stat().st_mode & 0o777
+            for path in tmp_path.rglob("*") if path.is_file()} == wanted
