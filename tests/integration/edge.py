@@ -250,10 +250,10 @@ def together(work, count):
 class LockedTable:
     """Holds a table of the log, so that a batch in flight cannot end."""
 
-    def __init__(self, shop, table="comanda.keys"):
+    def __init__(self, shop, table="comanda.keys", mode="exclusive"):
         import psycopg2
         self.connection = psycopg2.connect(shop.database.conninfo)
-        self.connection.cursor().execute(f"lock table {table} in exclusive mode")
+        self.connection.cursor().execute(f"lock table {table} in {mode} mode")
 
     def waiting(self):
         cursor = self.connection.cursor()
@@ -262,5 +262,7 @@ class LockedTable:
         return cursor.fetchone()[0]
 
     def release(self):
-        self.connection.rollback()
-        self.connection.close()
+        """A second time does nothing."""
+        if not self.connection.closed:
+            self.connection.rollback()
+            self.connection.close()

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands through the edge: group commit, twins, halving, clients that leave, what it refuses."""
 import base64
+import concurrent.futures
+import contextlib
 import hashlib
 import json
 import random
@@ -55,6 +57,43 @@ def test_given_one_client_then_each_command_is_a_batch_of_its_own(edge):
         for _ in range(20):
             assert edge.place(connection=connection).status == 201
     assert edge.batch_mean(work) == 1
+
+
+def request_bytes(edge, key, body=None):
+    text = json.dumps(body or order_body())
+    return (f"POST /v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {edge.shop.token()}\r\n"
+            f"Idempotency-Key: {key}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(text)}\r\n\r\n{text}").encode()
+
+
+def test_given_more_than_a_batch_holds_then_a_cancellation_goes_before_placements(edge):
+    request = request_bytes(edge, "KEY-0000")
+    with contextlib.ExitStack() as opened:
+        clients = [opened.enter_context(
+            socket.create_connection(("127.0.0.1", edge.port), timeout=20)) for _ in range(522)]
+        order = edge.place().json["id"]  # its product is known for a second
+        # One connection is kept busy by a document, the other by the first order.
+        documents = LockedTable(edge.shop, "comanda_read.documents", "access exclusive")
+        opened.callback(documents.release)
+        clients.pop().sendall(b"GET /v1/products/SKU-3 HTTP/1.1\r\nHost: x\r\n\r\n")
+        until(lambda: documents.waiting() == 1, "the document is waited for", every=0.01)
+        keys = LockedTable(edge.shop)
+        opened.callback(keys.release)
+        for n, client in enumerate(clients):
+            client.sendall(request.replace(b"KEY-0000", b"KEY-%04d" % n))
+            if n == 0:
+                until(lambda: documents.waiting() == 2, "the first is in flight", every=0.01)
+        until(lambda: edge.metric("comanda_queue_length") == 520, "the others wait", 2)
+        cancelling = threading.Thread(target=edge.cancel, args=(order,))
+        cancelling.start()
+        opened.callback(cancelling.join)
+        until(lambda: edge.metric("comanda_queue_length") == 521, "so does the cancellation", 2)
+        keys.release()
+        for client in clients:
+            assert client.recv(4096).startswith(b"HTTP/1.1 201")
+    assert edge.shop.database.rows(
+        "select count(*) >= 520 - 511 from comanda.events where position > (select position from"
+        " comanda.events where stream_id = %s and version = 2)", order) == [(True,)]
 
 
 WRK_SCRIPT = """
@@ -294,10 +333,7 @@ def test_given_a_bad_item_in_a_batch_then_it_alone_is_refused(own):
 
 
 def send_and_leave(edge, key, after):
-    body = json.dumps(order_body()).encode()
-    request = (f"POST /v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {edge.shop.token()}\r\n"
-               f"Idempotency-Key: {key}\r\nContent-Type: application/json\r\n"
-               f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+    request = request_bytes(edge, key)
     with socket.create_connection(("127.0.0.1", edge.port)) as client:
         cut = len(request) if after is not None else random.randrange(1, len(request))
         client.sendall(request[:cut])
@@ -346,6 +382,54 @@ def test_given_a_full_queue_then_it_refuses_at_once(own):
     for thread in threads + waiting:
         thread.join()
     assert sorted(status[0] for status in statuses) == [201, 201, 503, 503, 503, 503]
+
+
+SLOW_ORDERS = """
+create function public.be_slow() returns trigger language plpgsql as $$
+begin
+    perform pg_sleep(0.1);
+    return new;
+end $$;
+create trigger be_slow before insert on comanda.events
+    for each row when (new.data #>> '{ship_to,name}' = 'SLOW') execute function public.be_slow();
+"""
+
+
+def done(futures):
+    return sum(each.done() for each in futures)
+
+
+def test_given_more_placements_than_fit_in_the_time_then_they_alone_are_shed(own):
+    edge = own(connections=1, timeout="3s")
+    order = edge.place().json["id"]
+    edge.shop.database.rows(SLOW_ORDERS)
+    slow = together(lambda n: edge.place(body=order_body(name="SLOW")), 12)
+    assert [answer.status for answer in slow] == [201] * 12
+    assert edge.metric("comanda_batch_seconds_sum") >= 0.1 * 12, "it knows the price"
+    lock = LockedTable(edge.shop)
+    token = edge.shop.token()
+    with concurrent.futures.ThreadPoolExecutor(48) as pool:
+        def place():
+            return pool.submit(edge.place, body=order_body("SKU-2"), token=token)
+
+        first = place()
+        until(lambda: lock.waiting() == 1, "the connection is busy")
+        placed = [place() for _ in range(40)]
+        until(lambda: edge.metric("comanda_queue_length") + done(placed) == 40, "all have come", 2)
+        refused = [each.result() for each in placed if each.done()]
+        waiting = 40 - len(refused)
+        cancelled = pool.submit(edge.cancel, order)
+        until(lambda: edge.metric("comanda_queue_length") == waiting + 1, "it is taken", 2)
+        assert edge.get("/healthz", token=None).status == 200
+        ready = pool.submit(edge.readiness)
+        lock.release()
+    assert 10 <= len(refused) <= 30
+    assert {(each.status, each.slug) for each in refused} == {(503, "overloaded")}
+    assert all(1 <= int(each.headers["retry-after"]) <= 60 for each in refused)
+    assert (first.result().status, cancelled.result().status, ready.result()) == (201, 202, "ready")
+    assert [each.result().status for each in placed].count(201) == waiting
+    assert edge.metric('comanda_shed_total{priority="normal"}') == len(refused)
+    assert edge.metric('comanda_shed_total{priority="high"}') == 0
 
 
 def test_given_an_early_refusal_then_its_body_is_not_the_next_request(edge):
