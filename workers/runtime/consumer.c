@@ -81,7 +81,9 @@ static void acknowledge(struct consumer_loop *loop, const struct consumer_batch 
 static void take_batch(struct consumer_loop *loop, struct consumer_batch *batch)
 {
     if (!consumer_batch_make(loop, batch)) {
+        // All given back: what stayed unsettled would be covered by a later batch's multiple ack.
         log_line(LOG_ERROR, "no memory for a batch", log_int("messages", (int64_t)batch->count));
+        message_bus_pause(loop->consumer->bus);
         (void)consumer_rest(loop);
         return;
     }
