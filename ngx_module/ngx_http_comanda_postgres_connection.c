@@ -277,6 +277,17 @@ static void statement_ended(struct ngx_http_comanda_connection *connection)
     }
 }
 
+// Keeps the last result, or the first that failed: a commit comes after the rows, and may fail.
+static void keep_result(struct ngx_http_comanda_connection *connection, PGresult *result)
+{
+    if (connection->result != NULL && PQresultStatus(connection->result) == PGRES_FATAL_ERROR) {
+        PQclear(result);
+        return;
+    }
+    PQclear(connection->result);
+    connection->result = result;
+}
+
 static void read_results(struct ngx_http_comanda_connection *connection)
 {
     while (connection->call != NULL && !PQisBusy(connection->pg)) {
@@ -289,11 +300,7 @@ static void read_results(struct ngx_http_comanda_connection *connection)
             }
             return;
         }
-        if (connection->result == NULL) {
-            connection->result = result;
-        } else {
-            PQclear(result); // one statement gives one result; what follows an error says no more
-        }
+        keep_result(connection, result);
     }
 }
 

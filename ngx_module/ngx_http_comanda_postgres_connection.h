@@ -26,7 +26,7 @@ struct ngx_http_comanda_connection {
     struct ngx_http_comanda_call warm_up; // the one of `warmed_up` that runs
     ngx_uint_t warmed_up;                 // statements begun that plan what commands need
     bool ready;                           // all are done: it may serve
-    PGresult *result;                     // the first one of the statement that runs
+    PGresult *result;  // of the statement that runs: the last, or the first that failed
     ngx_event_t timer; // of opening and of a call: not cancelable, a draining worker waits
     ngx_event_t retry; // of the next try to open: cancelable
     struct backoff backoff;
