@@ -252,6 +252,14 @@ def test_given_a_document_that_postgres_refuses_when_projected_then_it_alone_is_
     for order in orders:
         quiet.reaches(order, 1)
     assert "refuses the document" in dead_letter(quiet, refused)
+    quiet.database.rows("truncate comanda_read.documents")
+
+    def rebuilt():  # reads what is settled
+        code, report = quiet.ctl_json("projection", "rebuild", "orders")
+        return report[0] if code == 1 else None
+    report = until(rebuilt, "the refused document is met", 30)
+    assert report["broken"] == 1 and "refuses the document" in report["first_cause"]
+    assert all(quiet.document(order) for order in orders) and not quiet.document(refused)
 
 
 @pytest.mark.sanitized

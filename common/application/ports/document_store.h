@@ -36,6 +36,8 @@ struct document_id {
 struct document_store;
 
 // Stores what is newer than what is there. Older or equal ones are left out silently.
+// STATUS_INVALID: the store is well, but refuses one of the documents, and none is stored: fewer
+// may be. See document_store_refusal.
 typedef enum status document_store_put_fn(struct document_store *store,
                                           const struct document *documents,
                                           size_t count) MUST_CHECK;
@@ -63,11 +65,16 @@ typedef enum status document_store_find_fn(struct document_store *store,
 typedef enum status document_store_drop_fn(struct document_store *store, struct str tenant,
                                            struct str collection) MUST_CHECK;
 
+// In what words STATUS_INVALID was said last, for people; until the next call. NULL in a store that
+// has none.
+typedef const char *document_store_refusal_fn(const struct document_store *store);
+
 struct document_store_ops {
     document_store_put_fn *put;
     document_store_get_fn *get;
     document_store_find_fn *find;
     document_store_drop_fn *drop;
+    document_store_refusal_fn *refusal;
 };
 
 struct document_store {
@@ -98,4 +105,9 @@ static inline enum status document_store_drop(struct document_store *store, stru
                                               struct str collection)
 {
     return store->ops->drop(store, tenant, collection);
+}
+
+static inline const char *document_store_refusal(const struct document_store *store)
+{
+    return store->ops->refusal == NULL ? status_text(STATUS_INVALID) : store->ops->refusal(store);
 }

@@ -2,8 +2,6 @@
 // Drives projections through blocking ports: a batch of messages, or the rebuild of a collection.
 #include "application/projection/projection_run.h"
 
-#include <string.h>
-
 #include "application/projection/projection_batch.h"
 
 static enum status find_documents(const struct projection_run *run, struct projection_batch *batch,
@@ -63,10 +61,15 @@ static enum status step(const struct projection_run *run, struct projection_batc
     return STATUS_OK;
 }
 
-enum status projection_run_batch(const struct projection_run *run, const struct incoming *messages,
-                                 size_t count, struct arena *arena,
-                                 const struct message_result **results,
-                                 const struct document **cacheable, size_t *cacheable_count)
+// Where the parts of a batch leave what became of them.
+struct outcome {
+    struct message_result *results; // of the part
+    struct document *cacheable;     // of the whole batch
+    size_t cacheable_count;
+};
+
+static enum status project(const struct projection_run *run, const struct incoming *messages,
+                           size_t count, struct arena *arena, struct outcome *outcome)
 {
     struct projection_batch *batch = projection_batch_new(messages, count, arena);
     if (batch == NULL) {
@@ -82,7 +85,69 @@ enum status projection_run_batch(const struct projection_run *run, const struct 
     if (projection_batch_status(batch) != STATUS_OK) {
         return projection_batch_status(batch);
     }
-    *results = projection_batch_results(batch);
-    *cacheable = projection_batch_cacheable(batch, cacheable_count);
+    size_t documents = 0;
+    const struct document *made = projection_batch_cacheable(batch, &documents);
+    for (size_t at = 0; at < count; at++) {
+        outcome->results[at] = projection_batch_results(batch)[at];
+    }
+    for (size_t at = 0; at < documents; at++) {
+        outcome->cacheable[outcome->cacheable_count++] = made[at];
+    }
     return STATUS_OK;
+}
+
+static enum status park(const struct projection_run *run, enum status status, struct arena *arena,
+                        struct message_result *result)
+{
+    if (status == STATUS_MALFORMED) {
+        *result = (struct message_result){.outcome = MESSAGE_TRANSIENT,
+                                          .cause = str_from(status_text(status))};
+        return STATUS_OK;
+    }
+    struct str cause = arena_printf(arena, "the read schema refuses the document: %s",
+                                    document_store_refusal(run->documents));
+    *result = (struct message_result){.outcome = MESSAGE_POISON, .cause = cause};
+    return cause.data == NULL ? STATUS_NO_MEMORY : STATUS_OK;
+}
+
+// What the stores cannot take or read is halved out of its batch and parked alone.
+static enum status project_or_halve(const struct projection_run *run,
+                                    const struct incoming *messages, size_t count,
+                                    struct arena *arena, struct outcome *outcome)
+{
+    enum status status = project(run, messages, count, arena, outcome);
+    if (status != STATUS_INVALID && status != STATUS_MALFORMED) {
+        return status;
+    }
+    if (count == 1) {
+        return park(run, status, arena, outcome->results);
+    }
+    size_t half = count / 2;
+    status = project_or_halve(run, messages, half, arena, outcome);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    outcome->results += half;
+    status = project_or_halve(run, messages + half, count - half, arena, outcome);
+    outcome->results -= half;
+    return status;
+}
+
+enum status projection_run_batch(const struct projection_run *run, const struct incoming *messages,
+                                 size_t count, struct arena *arena,
+                                 const struct message_result **results,
+                                 const struct document **cacheable, size_t *cacheable_count)
+{
+    struct outcome outcome = {.results = arena_array(arena, count, sizeof(*outcome.results)),
+                              .cacheable = arena_array(arena, count, sizeof(*outcome.cacheable))};
+    if (outcome.results == NULL || outcome.cacheable == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    enum status status = project_or_halve(run, messages, count, arena, &outcome);
+    if (status == STATUS_OK) {
+        *results = outcome.results;
+        *cacheable = outcome.cacheable;
+        *cacheable_count = outcome.cacheable_count;
+    }
+    return status;
 }

@@ -16,8 +16,9 @@ struct projection_run {
 };
 
 // Projects all messages. results: one each, in the arena. cacheable: what caches should now hold.
-// STATUS_OK: each has its outcome. Else the store went away, nothing is any message's fault, and
-// all may be handed in again as they are.
+// STATUS_OK: each has its outcome; a document that the store refuses is poison to its own messages
+// alone. Else the store went away or memory ended, nothing is any message's fault, and all may be
+// handed in again as they are.
 enum status projection_run_batch(const struct projection_run *run, const struct incoming *messages,
                                  size_t count, struct arena *arena,
                                  const struct message_result **results,
@@ -27,7 +28,7 @@ enum status projection_run_batch(const struct projection_run *run, const struct 
 struct projection_rebuild_report {
     int64_t events;    // read from the log
     int64_t documents; // stored, a document once for each page of the log that touched it
-    int64_t broken;    // events that could not be applied
+    int64_t broken;    // events that could not be applied, or whose document is refused
     struct str cause;  // of the first of them; in the arena
 };
 

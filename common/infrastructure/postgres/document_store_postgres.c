@@ -3,6 +3,7 @@
 #include "infrastructure/postgres/document_store_postgres.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "infrastructure/postgres/connection.h"
@@ -13,11 +14,30 @@ enum { SCRATCH_BLOCK = 64 * 1024, SCRATCH_MAX = 256 * 1024 * 1024 };
 struct postgres_documents {
     struct document_store base;
     struct postgres *postgres;
+    const char *refusal; // in what words a document was refused last
 };
+
+static struct postgres_documents *self(struct document_store *store)
+{
+    return (struct postgres_documents *)store;
+}
 
 static struct postgres *connection_of(struct document_store *store)
 {
-    return ((struct postgres_documents *)store)->postgres;
+    return self(store)->postgres;
+}
+
+// SQLSTATE classes that speak of the values, not of the server: data exception, integrity
+// constraint, program limit (such as a key too long for its index).
+static enum status judge(struct document_store *store, enum status status)
+{
+    const char *state = postgres_sqlstate(connection_of(store));
+    if (status != STATUS_REFUSED || (strncmp(state, "22", 2) != 0 && strncmp(state, "23", 2) != 0 &&
+                                     strncmp(state, "54", 2) != 0)) {
+        return status;
+    }
+    self(store)->refusal = postgres_error(connection_of(store));
+    return STATUS_INVALID;
 }
 
 static enum status run_write(struct document_store *store, const struct statement *statement)
@@ -27,7 +47,7 @@ static enum status run_write(struct document_store *store, const struct statemen
     if (status == STATUS_OK) {
         PQclear(result);
     }
-    return status;
+    return judge(store, status);
 }
 
 static bool are_valid(const struct document *documents, size_t count)
@@ -43,6 +63,7 @@ static bool are_valid(const struct document *documents, size_t count)
 static enum status put(struct document_store *store, const struct document *documents, size_t count)
 {
     if (!are_valid(documents, count)) {
+        self(store)->refusal = "a document has no version, or is larger than 256 KiB";
         return STATUS_INVALID;
     }
     if (count == 0) {
@@ -86,7 +107,7 @@ static enum status find(struct document_store *store, const struct document_stre
         status = postgres_run(connection_of(store), &statement, POSTGRES_READS, &result);
     }
     if (status != STATUS_OK) {
-        return status;
+        return judge(store, status);
     }
     status = statement_find_documents_read(result, count, arena, documents);
     PQclear(result);
@@ -106,8 +127,13 @@ static enum status drop(struct document_store *store, struct str tenant, struct 
     return status;
 }
 
+static const char *refusal(const struct document_store *store)
+{
+    return ((const struct postgres_documents *)store)->refusal;
+}
+
 static const struct document_store_ops postgres_ops = {
-    .put = put, .get = get, .find = find, .drop = drop};
+    .put = put, .get = get, .find = find, .drop = drop, .refusal = refusal};
 
 struct document_store *document_store_postgres_new(struct postgres *postgres)
 {
@@ -117,6 +143,7 @@ struct document_store *document_store_postgres_new(struct postgres *postgres)
     }
     store->base.ops = &postgres_ops;
     store->postgres = postgres;
+    store->refusal = status_text(STATUS_INVALID);
     return &store->base;
 }
 

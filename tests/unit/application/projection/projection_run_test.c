@@ -141,3 +141,103 @@ Test(projection_run, given_a_broken_event_when_rebuilt_then_it_is_counted_and_it
     cr_assert_eq(document_of(2).version, EVENTS);
     cr_assert_eq(document_of(1).version, EVENTS);
 }
+
+// A store in front of the one in memory that refuses tally 3, whatever comes with it.
+static struct {
+    struct document_store base;
+    struct document_store *inner;
+    enum status status;
+} picky;
+
+static enum status put_picky(struct document_store *store, const struct document *documents,
+                             size_t count)
+{
+    (void)store;
+    for (size_t at = 0; at < count; at++) {
+        if (str_eq(documents[at].key, STR("k3"))) {
+            return picky.status;
+        }
+    }
+    return document_store_put(picky.inner, documents, count);
+}
+
+static enum status find_picky(struct document_store *store, const struct document_stream *streams,
+                              size_t count, struct arena *into, struct document *documents)
+{
+    (void)store;
+    return document_store_find(picky.inner, streams, count, into, documents);
+}
+
+static enum status drop_picky(struct document_store *store, struct str tenant,
+                              struct str collection)
+{
+    (void)store;
+    return document_store_drop(picky.inner, tenant, collection);
+}
+
+static const char *say_picky(const struct document_store *store)
+{
+    (void)store;
+    return "no threes";
+}
+
+static const struct document_store_ops picky_ops = {
+    .put = put_picky, .find = find_picky, .drop = drop_picky, .refusal = say_picky};
+
+static struct projection_run picky_run(enum status status)
+{
+    picky.base.ops = &picky_ops;
+    picky.inner = run.documents;
+    picky.status = status;
+    return (struct projection_run){run.log, &picky.base, run.rows_max};
+}
+
+Test(projection_run, given_a_document_that_is_refused_when_rebuilt_then_the_others_are_there)
+{
+    struct projection_rebuild_report report;
+    given_log();
+    struct projection_run refusing = picky_run(STATUS_INVALID);
+    cr_assert_eq(projection_rebuild(&refusing, context_projection(STR("tallies")), STR("main"), 100,
+                                    &arena, &report),
+                 STATUS_OK);
+    cr_assert_eq(report.broken, EVENTS);
+    cr_assert_eq(report.events, TALLIES * EVENTS);
+    cr_assert(str_eq(report.cause, STR("the read schema refuses the document: no threes")));
+    for (int tally = 0; tally < TALLIES; tally++) {
+        cr_assert_eq(document_of(tally).version, tally == 3 ? 0 : EVENTS);
+    }
+}
+
+Test(projection_run, given_a_document_that_is_refused_when_projected_then_it_alone_is_poison)
+{
+    struct incoming hints[TALLIES];
+    const struct message_result *results;
+    const struct document *cacheable;
+    size_t count;
+    given_log();
+    struct projection_run refusing = picky_run(STATUS_INVALID);
+    for (int tally = 0; tally < TALLIES; tally++) {
+        hints[tally] = (struct incoming){.kind = RECORD_EVENT,
+                                         .tenant = STR("main"),
+                                         .category = STR("tally"),
+                                         .stream = stream_of(tally),
+                                         .version = 1};
+    }
+    cr_assert_eq(
+        projection_run_batch(&refusing, hints, TALLIES, &arena, &results, &cacheable, &count),
+        STATUS_OK);
+    cr_assert_eq(count, TALLIES - 1);
+    for (int tally = 0; tally < TALLIES; tally++) {
+        cr_assert_eq(results[tally].outcome, tally == 3 ? MESSAGE_POISON : MESSAGE_HANDLED);
+    }
+}
+
+Test(projection_run, given_a_store_that_is_away_when_rebuilt_then_that_is_the_status)
+{
+    struct projection_rebuild_report report;
+    given_log();
+    struct projection_run away = picky_run(STATUS_UNAVAILABLE);
+    cr_assert_eq(projection_rebuild(&away, context_projection(STR("tallies")), STR("main"), 100,
+                                    &arena, &report),
+                 STATUS_UNAVAILABLE);
+}
