@@ -11,14 +11,21 @@
 
 extern ngx_module_t ngx_http_comanda_health_module;
 
-enum { READY_BYTES_MAX = 4096, READY_TIMEOUT_MS = 1000 };
+enum { READY_BYTES_MAX = 4096, READY_TIMEOUT_MS = 1000, RELAY_BEHIND_MAX_S = 10 };
 
-// A probe that waits for PostgreSQL's word.
+// A probe that waits for PostgreSQL's word: first on the schema, then on the relay.
 struct probe {
     ngx_http_request_t *request;
     struct ngx_http_comanda_postgres *postgres;
     struct ngx_http_comanda_read read;
     ngx_event_t deadline;
+};
+
+// What PostgreSQL says. relay_behind_s is -1 as long as no relay has led, or none was asked about.
+struct word {
+    bool fine;
+    struct str detail;
+    int relay_behind_s;
 };
 
 static void write_check(struct json_writer *json, struct str name, bool fine, struct str detail)
@@ -37,7 +44,7 @@ static void write_redis(struct json_writer *json, const struct ngx_http_comanda_
 {
     bool refused = redis != NULL && ngx_http_comanda_redis_refused(redis);
     bool fine = redis != NULL && !refused && ngx_http_comanda_redis_ready(redis);
-    *degraded = redis != NULL && !fine;
+    *degraded |= redis != NULL && !fine;
     write_check(json, STR("redis"), fine || redis == NULL,
                 redis == NULL ? STR("not used")
                 : fine        ? STR("connected")
@@ -45,7 +52,18 @@ static void write_redis(struct json_writer *json, const struct ngx_http_comanda_
                           : STR("away: reads come from PostgreSQL"));
 }
 
-static ngx_int_t answer_ready(ngx_http_request_t *r, bool fine, struct str detail)
+// The edge itself needs no broker: orders are taken and wait in the log.
+static void write_relay(struct json_writer *json, int behind_s, bool *degraded)
+{
+    bool fine = behind_s <= RELAY_BEHIND_MAX_S;
+    *degraded |= !fine;
+    write_check(json, STR("relay"), fine,
+                behind_s < 0 ? STR("none has led yet")
+                : fine       ? STR("the log is published")
+                             : STR("the log waits: RabbitMQ or comanda-relay is away or slow"));
+}
+
+static ngx_int_t answer_ready(ngx_http_request_t *r, const struct word *word)
 {
     const struct ngx_http_comanda_main_conf *conf =
         ngx_http_get_module_main_conf(r, ngx_http_comanda_module);
@@ -56,46 +74,77 @@ static ngx_int_t answer_ready(ngx_http_request_t *r, bool fine, struct str detai
     buffer_init(&checks, NULL, READY_BYTES_MAX / 2);
     json_writer_init(&json, &checks);
     json_object_begin(&json);
-    write_check(&json, STR("postgres"), fine, detail);
+    write_check(&json, STR("postgres"), word->fine, word->detail);
     write_redis(&json, conf->redis, &degraded);
+    if (word->fine) {
+        write_relay(&json, word->relay_behind_s, &degraded);
+    }
     json_object_end(&json);
     if (memory == NULL || checks.status != STATUS_OK) {
         buffer_free(&checks);
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     u_char *end = ngx_snprintf(memory, READY_BYTES_MAX, "{\"status\":\"%s\",\"checks\":%*s}",
-                               !fine      ? "not ready"
-                               : degraded ? "degraded"
-                                          : "ready",
+                               !word->fine ? "not ready"
+                               : degraded  ? "degraded"
+                                           : "ready",
                                checks.len, checks.data);
     buffer_free(&checks);
-    return ngx_http_comanda_send(r, fine ? NGX_HTTP_OK : NGX_HTTP_SERVICE_UNAVAILABLE,
+    return ngx_http_comanda_send(r, word->fine ? NGX_HTTP_OK : NGX_HTTP_SERVICE_UNAVAILABLE,
                                  STR("application/json"),
                                  (struct str){(const char *)memory, (size_t)(end - memory)});
 }
 
-static void finish(struct probe *probe, bool fine, struct str detail)
+static ngx_int_t answer_down(ngx_http_request_t *r, struct str detail)
+{
+    const struct word down = {.fine = false, .detail = detail};
+    return answer_ready(r, &down);
+}
+
+static void finish(struct probe *probe, const struct word *word)
 {
     ngx_http_request_t *r = probe->request;
     ngx_connection_t *connection = r->connection;
     if (probe->deadline.timer_set) {
         ngx_del_timer(&probe->deadline);
     }
-    ngx_http_finalize_request(r, answer_ready(r, fine, detail));
+    ngx_http_finalize_request(r, answer_ready(r, word));
     ngx_http_run_posted_requests(connection);
+}
+
+static void finish_down(struct probe *probe, struct str detail)
+{
+    const struct word down = {.fine = false, .detail = detail};
+    finish(probe, &down);
+}
+
+static void take_relay(struct ngx_http_comanda_read *read, enum status status,
+                       const struct ngx_http_comanda_read_answer *answer)
+{
+    struct probe *probe = ngx_queue_data(read, struct probe, read);
+    if (status != STATUS_OK) {
+        finish_down(probe, str_from(status_text(status)));
+        return;
+    }
+    const struct word up = {true, STR("connected"), answer->number};
+    finish(probe, &up);
 }
 
 static void take_version(struct ngx_http_comanda_read *read, enum status status,
                          const struct ngx_http_comanda_read_answer *answer)
 {
     struct probe *probe = ngx_queue_data(read, struct probe, read);
-    if (status != STATUS_OK) {
-        finish(probe, false, str_from(status_text(status)));
+    if (status == STATUS_OK && answer->number != migrate_version()) {
+        finish_down(probe, STR("another schema version: run comandactl migrate"));
         return;
     }
-    bool fine = answer->schema_version == migrate_version();
-    finish(probe, fine,
-           fine ? STR("connected") : STR("another schema version: run comandactl migrate"));
+    if (status == STATUS_OK) {
+        probe->read = (struct ngx_http_comanda_read){.kind = READ_RELAY, .done = take_relay};
+        status = ngx_http_comanda_read_start(probe->postgres, &probe->read);
+    }
+    if (status != STATUS_OK) {
+        finish_down(probe, str_from(status_text(status)));
+    }
 }
 
 static void abandon(void *data)
@@ -111,7 +160,7 @@ static void pass_deadline(ngx_event_t *event)
 {
     struct probe *probe = event->data;
     ngx_http_comanda_read_cancel(probe->postgres, &probe->read);
-    finish(probe, false, STR("no answer within a second"));
+    finish_down(probe, STR("no answer within a second"));
 }
 
 static struct probe *start_probe(ngx_http_request_t *r, struct ngx_http_comanda_postgres *postgres)
@@ -136,7 +185,7 @@ static ngx_int_t serve_ready(ngx_http_request_t *r)
     const struct ngx_http_comanda_main_conf *conf =
         ngx_http_get_module_main_conf(r, ngx_http_comanda_module);
     if (conf->postgres == NULL) {
-        return answer_ready(r, false, STR("no comanda_postgres in the configuration"));
+        return answer_down(r, STR("no comanda_postgres in the configuration"));
     }
     ngx_int_t rc = ngx_http_discard_request_body(r);
     struct probe *probe = rc == NGX_OK ? start_probe(r, conf->postgres) : NULL;
@@ -145,7 +194,7 @@ static ngx_int_t serve_ready(ngx_http_request_t *r)
     }
     enum status status = ngx_http_comanda_read_start(conf->postgres, &probe->read);
     if (status != STATUS_OK) {
-        return answer_ready(r, false, str_from(status_text(status)));
+        return answer_down(r, str_from(status_text(status)));
     }
     ngx_add_timer(&probe->deadline, READY_TIMEOUT_MS);
     r->main->count++;

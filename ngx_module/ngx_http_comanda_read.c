@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads of many requests in one statement: streams of the log, idempotency keys, documents of the
-// read schema, pages of lists, and whether the schema is ours.
+// read schema, pages of lists, whether the schema is ours, and whether the log is published.
 #include "ngx_http_comanda_read.h"
 
 #include "domain/bounded_context.h"
@@ -174,12 +174,11 @@ static enum status encode_page(struct read_group *group)
     return statement_list_documents(&page, &group->arena, &group->call.statement);
 }
 
-static enum status encode_schema(struct read_group *group)
+static enum status encode_plain(struct read_group *group, const char *name, const char *sql)
 {
     static const Oid no_types[1];
     struct binary_params params;
-    binary_params_begin(&params, &group->call.statement, &group->arena, "edge_schema",
-                        "select coalesce(max(version), 0)::int4 from comanda.migrations", no_types);
+    binary_params_begin(&params, &group->call.statement, &group->arena, name, sql, no_types);
     return params.status;
 }
 
@@ -195,7 +194,10 @@ static enum status encode(struct read_group *group)
     case READ_PAGE:
         return encode_page(group);
     case READ_SCHEMA:
-        return encode_schema(group);
+        return encode_plain(group, "edge_schema",
+                            "select coalesce(max(version), 0)::int4 from comanda.migrations");
+    case READ_RELAY:
+        return encode_plain(group, "edge_relay", "select coalesce(comanda.relay_behind_s(), -1)");
     case READ_KINDS:
         break;
     }
@@ -284,13 +286,13 @@ static enum status answer_page(struct read_group *group, const PGresult *result)
     return status;
 }
 
-static enum status answer_schema(struct read_group *group, const PGresult *result)
+static enum status answer_number(struct read_group *group, const PGresult *result)
 {
     struct binary_row row = {.result = result};
     if (PQntuples(result) != 1) {
         return STATUS_MALFORMED;
     }
-    struct ngx_http_comanda_read_answer one = {.schema_version = binary_int4(&row, 0)};
+    struct ngx_http_comanda_read_answer one = {.number = binary_int4(&row, 0)};
     for (size_t i = 0; i < group->count && !row.bad; i++) {
         answer(group, i, STATUS_OK, &one);
     }
@@ -309,7 +311,8 @@ static enum status read_result(struct read_group *group, const PGresult *result)
     case READ_PAGE:
         return answer_page(group, result);
     case READ_SCHEMA:
-        return answer_schema(group, result);
+    case READ_RELAY:
+        return answer_number(group, result);
     case READ_KINDS:
         break;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads of many requests in one statement: streams of the log, idempotency keys, documents of the
-// read schema, pages of lists, and whether the schema is ours.
+// read schema, pages of lists, whether the schema is ours, and whether the log is published.
 #pragma once
 
 #include "ngx_http_comanda_postgres.h"
@@ -8,7 +8,15 @@
 struct ngx_http_comanda_reads;
 struct ngx_http_comanda_read_answer;
 
-enum read_kind { READ_STREAMS, READ_KEY, READ_DOCUMENT, READ_PAGE, READ_SCHEMA, READ_KINDS };
+enum read_kind {
+    READ_STREAMS,
+    READ_KEY,
+    READ_DOCUMENT,
+    READ_PAGE,
+    READ_SCHEMA,
+    READ_RELAY, // of our schema only: an older one lacks the function
+    READ_KINDS
+};
 
 enum { READ_ROWS_A_STREAM_MAX = 256 }; // more: stream_rows.more, ask again after the last
 
@@ -36,7 +44,9 @@ struct ngx_http_comanda_read_answer {
     struct document document;         // READ_DOCUMENT: version 0: none
     const struct document *documents; // READ_PAGE
     size_t document_count;
-    int schema_version; // READ_SCHEMA
+    // READ_SCHEMA: its version. READ_RELAY: seconds that the log has waited for it; -1: none has
+    // led.
+    int number;
 };
 
 // In a worker's init_process; NULL: no memory.

@@ -98,9 +98,12 @@ POSTGRES_STORE(privilege, given_the_processes_roles_then_each_may_call_what_it_n
         {"comanda_edge", "read_streams", true},
         {"comanda_edge", "read_tail", false},
         {"comanda_edge", "lease_acquire", false},
+        {"comanda_edge", "relay_behind_s", true},
+        {"comanda_edge", "trim", false},
         {"comanda_relay", "read_tail", true},
         {"comanda_relay", "lease_acquire", true},
         {"comanda_relay", "keep_partitions", true},
+        {"comanda_relay", "trim", true},
         {"comanda_relay", "append", false},
         {"comanda_saga", "append", true},
         {"comanda_saga", "claim_timers", true},
@@ -199,6 +202,34 @@ POSTGRES_STORE(partition, given_upkeep_then_there_are_24_months_ahead_and_old_ke
     cr_assert_eq(ask_number(subject, "select (to_regclass('comanda.keys_2020_01_06') is null and"
                                      " to_regclass('comanda.inbox_2020_01') is null)::int"),
                  1);
+}
+
+POSTGRES_STORE(partition,
+               given_outlived_keys_when_trimmed_then_a_few_go_at_a_time_and_young_ones_stay)
+{
+    run_sql(subject, "insert into comanda.keys (id, recorded_at, version, status, fingerprint,"
+                     " stream_id) select ('f' || lpad(i::text, 31, '0'))::uuid, now() - case when"
+                     " i < 6 then interval '8 days' else interval '6 days' end, 1, 201,"
+                     " gen_random_uuid(), gen_random_uuid() from generate_series(1, 6) i");
+    cr_assert_eq(ask_number(subject, "select comanda.trim(2)"), 2);
+    cr_assert_eq(ask_number(subject, "select comanda.trim(2)"), 2);
+    cr_assert_eq(ask_number(subject, "select comanda.trim(2)"), 1);
+    cr_assert_eq(ask_number(subject, "select comanda.trim(2)"), 0);
+    cr_assert_eq(ask_number(subject, "select count(*) from comanda.keys_random"), 1);
+}
+
+POSTGRES_STORE(relay, given_rows_past_its_checkpoint_then_their_age_is_told_and_without_one_nothing)
+{
+    cr_assert_eq(ask_number(subject, "select coalesce(comanda.relay_behind_s(), -1)"), -1);
+    run_sql(subject, "insert into comanda.leases (name, holder, fence, renewed_at, epoch)"
+                     " values ('relay', 'x', 1, now(), 1000)");
+    cr_assert_eq(ask_number(subject, "select comanda.relay_behind_s()"), 0);
+    run_sql(subject, "insert into comanda.events (epoch, tenant, category, stream_id, version,"
+                     " event_id, kind, type, schema_version, data, meta, recorded_at, tx, position)"
+                     " select 1, 'main', 'order', gen_random_uuid(), 1, gen_random_uuid(), 'event',"
+                     " 'X', 1, '{}', '{}', now() - interval '90 seconds', '1'::xid8, -1");
+    run_sql(subject, "update comanda.leases set epoch = 0, tx = '0', position = -2");
+    cr_assert_geq(ask_number(subject, "select comanda.relay_behind_s()"), 90);
 }
 
 POSTGRES_STORE(plan, given_a_tail_query_then_it_walks_the_index_and_never_sorts)

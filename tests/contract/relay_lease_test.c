@@ -194,15 +194,26 @@ BOTH_LEASES(given_upkeep_when_it_runs_again_then_it_is_harmless)
     cr_assert_eq(relay_lease_upkeep(relays->standby), STATUS_OK);
 }
 
-Test(lease_postgres, given_a_leader_whose_connection_is_cut_when_it_renews_then_it_leads_on)
+BOTH_LEASES(given_nothing_outlived_when_trimmed_then_nothing_goes)
+{
+    int most = -1;
+    cr_assert_eq(relay_lease_trim(relays->leader, 10, &most), STATUS_OK);
+    cr_assert_eq(most, 0);
+}
+
+Test(lease_postgres,
+     given_a_leader_whose_connection_is_cut_when_it_renews_then_it_must_take_it_anew)
 {
     struct relays relays = {0};
     open_postgres(&relays);
     struct lease lease = acquire(relays.leader, relays.name, STALE_S);
     unsigned before = postgres_session(relays.leader_session);
     postgres_close(relays.leader_session);
-    cr_assert_eq(relay_lease_renew(relays.leader, relays.name, lease.fence), STATUS_OK);
+    cr_assert_eq(relay_lease_renew(relays.leader, relays.name, lease.fence), STATUS_FENCED);
     cr_assert_gt(postgres_session(relays.leader_session), before);
+    struct lease again = acquire(relays.leader, relays.name, STALE_S);
+    cr_assert(again.held);
+    cr_assert_gt(again.fence, lease.fence);
     cr_assert_not(acquire(relays.standby, relays.name, STALE_S).held);
     close_relays(&relays);
 }

@@ -434,3 +434,24 @@ def test_given_headers_that_are_refused_then_they_are_no_client_that_left(edge):
     after = [edge.metric(outcomes + name) for name in ('"aborted"', '"malformed"', '"not_found"')]
     assert [now - then for now, then in zip(after, before)] == [0, 3, 1]
     assert edge.get(f"/v1/orders/{order}").json["status"] == "placed"
+
+
+def test_given_a_log_that_waits_for_the_relay_when_probed_then_it_is_degraded_and_ready(own):
+    edge = own()
+    ask = edge.shop.database.rows
+
+    def probe():
+        answer = edge.get("/readyz", token=None)
+        return answer.status, answer.json["status"], answer.json["checks"]["relay"]["detail"]
+    assert probe() == (200, "ready", "none has led yet")
+    ask("insert into comanda.leases (name, holder, fence, renewed_at, epoch)"
+        " values ('relay', 'x', 1, now(), 1000)")
+    assert probe() == (200, "ready", "the log is published")
+    ask("insert into comanda.events (epoch, version, stream_id, event_id, schema_version, tenant,"
+        " category, kind, type, data, meta, recorded_at) select epoch, 1, gen_random_uuid(),"
+        " gen_random_uuid(), 1, 'main', 'order', 'event', 'X', '{}', '{}', now() - interval '1 minute'"
+        " from comanda.log")
+    ask("update comanda.leases l set epoch = e.epoch, tx = e.tx, position = e.position - 1"
+        " from comanda.events e where e.type = 'X'")
+    status, name, detail = probe()
+    assert (status, name) == (200, "degraded") and "RabbitMQ" in detail

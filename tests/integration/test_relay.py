@@ -201,6 +201,24 @@ def test_a_queue_with_other_arguments_is_reported_and_does_not_stop_it(database,
     assert "comanda.payment.retry.1" in relay.checks()["rabbitmq"]["detail"]
 
 
+def test_slow_upkeep_holds_up_no_row(database, vhost, start):
+    database.rows("alter function comanda.keep_partitions rename to keep_partitions_kept")
+    database.rows("create function comanda.keep_partitions() returns int language sql as"
+                  " 'select pg_sleep(4); select 0'")
+    try:
+        relay = start(vhost).wait_ready()
+        until(lambda: database.rows("select 1 from pg_stat_activity where wait_event = 'PgSleep'"
+                                    " and datname = current_database()"), "upkeep runs")
+        fill(database, 1, 10)
+        vhost.numbers("comanda.projector", range(1, 11), 2)
+        assert database.rows("select 1 from pg_stat_activity where wait_event = 'PgSleep'"
+                             " and datname = current_database()"), "and still does"
+        assert leads(relay)
+    finally:
+        database.rows("drop function comanda.keep_partitions()")
+        database.rows("alter function comanda.keep_partitions_kept rename to keep_partitions")
+
+
 def test_a_schema_that_is_not_ours_is_not_read(vhost, tmp_path):
     bare = Database(migrated=False)
     relay = Daemon("relay", tmp_path, COMANDA_POSTGRES=bare.conninfo, COMANDA_AMQP=vhost.url,

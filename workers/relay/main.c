@@ -9,6 +9,7 @@
 #include "infrastructure/postgres/relay_lease_postgres.h"
 #include "infrastructure/rabbitmq/topology_sagas.h"
 #include "infrastructure/telemetry/log.h"
+#include "relay/relay_house.h"
 #include "relay/relay_loop.h"
 #include "runtime/consumer.h"
 #include "runtime/parts.h"
@@ -122,8 +123,12 @@ int main(int argc, char **argv)
 
     struct postgres *log_link = open_postgres_or_exit(settings, 0);
     struct postgres *lease_link = open_postgres_or_exit(settings, LEASE_REPLY_MS);
+    struct postgres *house_link = open_postgres_or_exit(settings, 0);
+    struct relay_house house = {
+        .lease = must_have(relay_lease_postgres_new(house_link), "the housekeeping")};
     struct relay_loop loop = {
         .postgres = log_link,
+        .leads = &house.leads,
         .bus = must_have(message_bus_rabbitmq_new(&amqp, STR("")), "the bus"),
         .keeper = &keeper,
     };
@@ -144,15 +149,18 @@ int main(int argc, char **argv)
     readiness_need(runtime, "schema");
     readiness_need(runtime, "rabbitmq");
 
-    const struct runtime_loop relay_loop = {"relay", relay_loop_run, &loop};
-    int exit_code = runtime_run(runtime, &relay_loop, 1); // until SIGTERM, drained
+    const struct runtime_loop loops[] = {{"relay", relay_loop_run, &loop},
+                                         {"house", relay_house_run, &house}};
+    int exit_code = runtime_run(runtime, loops, 2); // until SIGTERM, drained
 
     relay_run_free(&loop.run);
     relay_free(relay);
+    relay_lease_postgres_free(house.lease);
     relay_lease_postgres_free(ports.lease);
     event_store_postgres_free(ports.store);
     message_bus_rabbitmq_free(loop.bus);
     topology_keeper_free(&keeper);
+    postgres_free(house_link);
     postgres_free(lease_link);
     postgres_free(log_link);
     arena_free(&arena);

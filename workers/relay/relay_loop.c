@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The relay's loop: steps of the relay until SIGTERM, what they mean for log, metrics and
-// readiness, and the leader's housekeeping.
+// readiness.
 #include "relay/relay_loop.h"
 
 #include <stdio.h>
@@ -9,13 +9,7 @@
 #include "relay/relay_metrics.h"
 #include "runtime/parts.h"
 
-enum {
-    WAIT_MAX_MS = 200,
-    OBSERVE_MS = 2000,
-    UPKEEP_MS = 3600 * 1000,
-    LAG_COUNT_MAX = 100000,
-    SCHEMA_WAIT_MS = 1000
-};
+enum { WAIT_MAX_MS = 200, OBSERVE_MS = 2000, LAG_COUNT_MAX = 100000, SCHEMA_WAIT_MS = 1000 };
 
 static void note_leading(struct relay_loop *loop)
 {
@@ -25,7 +19,7 @@ static void note_leading(struct relay_loop *loop)
     }
     loop->was_leading = leads;
     loop->observe_at_ms = 0;
-    loop->upkeep_at_ms = 0;
+    *loop->leads = leads;
     relay_metrics_leads(leads);
     if (leads) {
         log_line(LOG_INFO, "leads the relay", log_int("fence", relay_fence(loop->run.relay)),
@@ -91,7 +85,7 @@ static void note_topology(struct relay_loop *loop, const struct relay_step *step
 static void note_lease(const struct relay_loop *loop, const struct relay_step *step)
 {
     if (step->status == STATUS_FENCED) {
-        log_line(LOG_WARNING, "another relay has taken over",
+        log_line(LOG_WARNING, "the lease is lost: its session has ended, or another relay leads",
                  log_int("fence", relay_fence(loop->run.relay)));
     }
 }
@@ -150,27 +144,17 @@ static void note(struct relay_loop *loop, struct runtime *runtime, const struct 
     note_leading(loop);
 }
 
-// How far behind we are, and room for the months to come. Failures show elsewhere soon enough.
-static void keep_house(struct relay_loop *loop, int64_t now_ms)
+// How far behind we are. A failure shows elsewhere soon enough.
+static void observe(struct relay_loop *loop, int64_t now_ms)
 {
     struct relay_ports *ports = &loop->run.ports;
     struct relay_backlog backlog;
-    if (!relay_leads(loop->run.relay)) {
+    if (!relay_leads(loop->run.relay) || now_ms < loop->observe_at_ms) {
         return;
     }
-    if (now_ms >= loop->observe_at_ms) {
-        loop->observe_at_ms = now_ms + OBSERVE_MS;
-        if (relay_lease_backlog(ports->lease, ports->name, LAG_COUNT_MAX, &backlog) == STATUS_OK) {
-            relay_metrics_backlog(&backlog);
-        }
-    }
-    if (now_ms >= loop->upkeep_at_ms) {
-        loop->upkeep_at_ms = now_ms + UPKEEP_MS;
-        enum status status = relay_lease_upkeep(ports->lease);
-        if (status != STATUS_OK) {
-            log_line(LOG_WARNING, "partitions could not be made ahead",
-                     log_text("status", status_name(status)));
-        }
+    loop->observe_at_ms = now_ms + OBSERVE_MS;
+    if (relay_lease_backlog(ports->lease, ports->name, LAG_COUNT_MAX, &backlog) == STATUS_OK) {
+        relay_metrics_backlog(&backlog);
     }
 }
 
@@ -200,7 +184,7 @@ int relay_loop_run(struct runtime *runtime, void *context)
         }
         step = relay_run_step(&loop->run, now_ms, WAIT_MAX_MS);
         note(loop, runtime, &step);
-        keep_house(loop, now_ms);
+        observe(loop, now_ms);
         if (step.want == RELAY_WANT_LEASE && step.status != STATUS_OK &&
             !wait_for_schema(loop, runtime)) {
             break;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The relay's loop: steps of the relay until SIGTERM, what they mean for log, metrics and
-// readiness, and the leader's housekeeping.
+// readiness.
 #pragma once
 
 #include "application/relay/relay_run.h"
@@ -19,7 +19,7 @@ struct relay_loop {
     bool was_blocked;
     size_t was_differing; // queues
     int64_t observe_at_ms;
-    int64_t upkeep_at_ms;
+    _Atomic bool *leads; // for the loop of the housekeeping
 };
 
 // For runtime_loop: context is a struct relay_loop whose upper members are set, the rest zero.

@@ -27,7 +27,8 @@ typedef enum status relay_lease_acquire_fn(struct relay_lease *relay, struct str
                                            struct str holder, int stale_s,
                                            struct lease *lease) MUST_CHECK;
 
-// STATUS_FENCED: lost; stop publishing.
+// STATUS_FENCED: lost; stop publishing. Only the session that took it renews it: after a lost
+// connection it is taken anew, since the server may be another one with a shorter log.
 typedef enum status relay_lease_renew_fn(struct relay_lease *relay, struct str name,
                                          int64_t fence) MUST_CHECK;
 
@@ -53,6 +54,11 @@ typedef enum status relay_lease_backlog_fn(struct relay_lease *relay, struct str
 // What the leader does for the log now and then: makes event partitions 24 months ahead.
 typedef enum status relay_lease_upkeep_fn(struct relay_lease *relay) MUST_CHECK;
 
+// Deletes outlived keys and inbox rows that no dropped partition takes along, at most row_limit of
+// each kind. *most: what the kind that gave most gave; row_limit: there may be more.
+typedef enum status relay_lease_trim_fn(struct relay_lease *relay, int row_limit,
+                                        int *most) MUST_CHECK;
+
 struct relay_lease_ops {
     relay_lease_acquire_fn *acquire;
     relay_lease_renew_fn *renew;
@@ -60,6 +66,7 @@ struct relay_lease_ops {
     relay_lease_release_fn *release;
     relay_lease_backlog_fn *backlog;
     relay_lease_upkeep_fn *upkeep;
+    relay_lease_trim_fn *trim;
 };
 
 struct relay_lease {
@@ -99,4 +106,9 @@ static inline enum status relay_lease_backlog(struct relay_lease *relay, struct 
 static inline enum status relay_lease_upkeep(struct relay_lease *relay)
 {
     return relay->ops->upkeep(relay);
+}
+
+static inline enum status relay_lease_trim(struct relay_lease *relay, int row_limit, int *most)
+{
+    return relay->ops->trim(relay, row_limit, most);
 }
