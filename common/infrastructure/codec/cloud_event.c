@@ -6,7 +6,12 @@
 
 #include "base/json_view.h"
 
-enum { META_MAX = 64 * 1024, FIXED_PART_MAX = 768, SEQUENCE_DIGITS = 10 };
+enum {
+    META_MAX = 64 * 1024,
+    FIXED_PART_MAX = 768,
+    SEQUENCE_DIGITS = 10,
+    ACTOR_MAX = 255, // as a token's subject
+};
 
 static const struct str exchanges[] = {
     [RECORD_EVENT] = {"comanda.events", sizeof("comanda.events") - 1},
@@ -39,26 +44,40 @@ struct meta_values {
     struct str route;
 };
 
-static void read_meta_member(struct meta_values *values, struct str name, struct str value)
+// Nobody's reader takes longer ones, so they are no reason to refuse the row. An escape takes up to
+// six bytes of what is written and stands for one at least.
+static void keep_short(struct str *kept, struct str quoted, size_t length_max, struct arena *arena)
+{
+    struct str text;
+    bool fits = quoted.len - 2 <= length_max ||
+                (quoted.len - 2 <= 6 * length_max && json_view_string(quoted, arena, &text) &&
+                 text.len <= length_max);
+    if (fits) {
+        *kept = quoted;
+    }
+}
+
+static void read_meta_member(struct meta_values *values, struct str name, struct str value,
+                             struct arena *arena)
 {
     if (json_view_shape(value) != JSON_SHAPE_STRING || value.len <= 2) {
         return;
     }
     if (str_eq(name, STR("correlation_id"))) {
-        values->correlation_id = value;
+        keep_short(&values->correlation_id, value, CLOUD_EVENT_NAME_MAX, arena);
     } else if (str_eq(name, STR("causation_id"))) {
-        values->causation_id = value;
+        keep_short(&values->causation_id, value, CLOUD_EVENT_NAME_MAX, arena);
     } else if (str_eq(name, STR("actor"))) {
-        values->actor = value;
+        keep_short(&values->actor, value, ACTOR_MAX, arena);
     } else if (str_eq(name, STR("traceparent"))) {
-        values->traceparent = value;
+        keep_short(&values->traceparent, value, CLOUD_EVENT_NAME_MAX, arena);
     } else if (str_eq(name, STR("route"))) {
-        values->route = value;
+        keep_short(&values->route, value, MESSAGE_ROUTING_KEY_MAX, arena);
     }
 }
 
 // Meta that large is not ours.
-static struct meta_values read_meta(struct str meta)
+static struct meta_values read_meta(struct str meta, struct arena *arena)
 {
     struct meta_values values = {0};
     struct json_walk walk;
@@ -66,7 +85,7 @@ static struct meta_values read_meta(struct str meta)
     struct str value;
     if (meta.len <= META_MAX && json_view_begin(meta, &walk)) {
         while (json_view_next(&walk, &name, &value)) {
-            read_meta_member(&values, name, value);
+            read_meta_member(&values, name, value, arena);
         }
     }
     return values;
@@ -179,9 +198,11 @@ static size_t body_size_max(const struct recorded_event *row)
 
 // A row too large for a message is sent as a reference to itself: it stops nobody, and its readers
 // can tell what they miss (the CloudEvents extension `dataref`).
-static char *put_data(char *at, const struct recorded_event *row)
+// used: bytes of the body so far.
+static char *put_data(char *at, const struct recorded_event *row, size_t used)
 {
-    if (row->data.len <= CLOUD_EVENT_DATA_MAX) {
+    size_t whole = used + sizeof(",\"data\":}") - 1 + row->data.len;
+    if (row->data.len <= CLOUD_EVENT_DATA_MAX && whole <= MESSAGE_BODY_MAX) {
         return put(put(at, STR(",\"data\":")), row->data.len == 0 ? STR("null") : row->data);
     }
     at = put_uuid(put(at, STR(",\"dataref\":\"/comanda/streams/")), row->stream);
@@ -199,7 +220,7 @@ static enum status encode_body(const struct recorded_event *row, const struct me
     }
     char *at = put_attributes(start, row);
     at = put_extensions(at, row, meta);
-    at = put_data(at, row);
+    at = put_data(at, row, (size_t)(at - start));
     *at++ = '}';
     *body = (struct str){start, (size_t)(at - start)};
     return STATUS_OK;
@@ -246,7 +267,7 @@ static enum status routing_key(const struct recorded_event *row, struct str rout
 enum status cloud_event_encode(const struct recorded_event *row, struct arena *arena,
                                struct message *message)
 {
-    struct meta_values meta = read_meta(row->meta);
+    struct meta_values meta = read_meta(row->meta, arena);
     struct message made = {
         .id = row->id,
         .exchange = exchanges[row->kind],

@@ -10,8 +10,10 @@
 
 #define CLOUD_EVENT_CONTENT_TYPE STR("application/cloudevents+json")
 
-// A row with more data than this is sent without it, with `dataref` instead.
-enum { CLOUD_EVENT_DATA_MAX = MESSAGE_BODY_MAX - 8 * 1024 };
+// A row with more data than this, or whose message would be longer than MESSAGE_BODY_MAX with it,
+// is sent without it, with `dataref` instead. Of meta, values longer than readers take are left
+// out.
+enum { CLOUD_EVENT_DATA_MAX = MESSAGE_BODY_MAX - 8 * 1024, CLOUD_EVENT_NAME_MAX = 128 };
 
 // Where rows of this kind are published.
 struct str cloud_event_exchange(enum record_kind kind);

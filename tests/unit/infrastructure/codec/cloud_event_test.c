@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
+
 static struct arena arena;
 
 static void set_up(void)
 {
-    arena_init(&arena, 4096, 1 << 20);
+    arena_init(&arena, 4096, 1 << 23);
 }
 
 static void tear_down(void)
@@ -201,6 +203,94 @@ Test(cloud_event, given_a_row_too_large_for_a_message_when_encoded_then_it_refer
     large[row.data.len - 1] = '}';
     message = encoded(row);
     cr_assert_gt(message.body.len, row.data.len);
+    cr_assert_leq(message.body.len, MESSAGE_BODY_MAX);
+}
+
+static struct str meta_with(const char *name, size_t length, const char *letter)
+{
+    struct buffer text;
+    buffer_init(&text, &arena, 1 << 18);
+    buffer_add(&text, STR("{\"causation_id\":\"cause\",\""));
+    buffer_add(&text, str_from(name));
+    buffer_add(&text, STR("\":\""));
+    for (size_t at = 0; at < length; at++) {
+        buffer_add(&text, str_from(letter));
+    }
+    buffer_add(&text, STR("\"}"));
+    cr_assert_eq(text.status, STATUS_OK);
+    return buffer_view(&text);
+}
+
+static struct str blank_object(size_t length)
+{
+    char *text = arena_alloc(&arena, length);
+    memset(text, ' ', length);
+    text[0] = '{';
+    text[length - 1] = '}';
+    return (struct str){text, length};
+}
+
+static struct incoming decoded(struct message message)
+{
+    struct incoming incoming;
+    struct str cause = STR("");
+    cr_assert_eq(cloud_event_decode(&message, &arena, &incoming, &cause), STATUS_OK, "%.*s",
+                 STR_FMT(cause));
+    return incoming;
+}
+
+static bool holds(struct message message, const char *text)
+{
+    return memmem(message.body.data, message.body.len, text, strlen(text)) != NULL;
+}
+
+// The row would be refused by its publisher, and whatever lies behind it would wait for ever.
+Test(cloud_event, given_much_data_and_a_huge_actor_when_encoded_then_it_fits_and_is_read)
+{
+    struct recorded_event row = an_event();
+    row.data = blank_object(200 * 1024);
+    row.meta = meta_with("actor", 60 * 1024, "a");
+    struct message message = encoded(row);
+    cr_assert_leq(message.body.len, MESSAGE_BODY_MAX);
+    cr_assert_not(holds(message, "actor"));
+    cr_assert(str_eq(decoded(message).data, row.data));
+    cr_assert(str_eq(decoded(message).causation_id, STR("cause")));
+}
+
+Test(cloud_event, given_meta_values_at_their_limit_when_encoded_then_longer_ones_are_left_out)
+{
+    static const struct {
+        const char *name;
+        const char *attribute;
+        size_t length_max;
+    } values[] = {{"correlation_id", "correlationid", 128},
+                  {"traceparent", "traceparent", 128},
+                  {"actor", "actor", 255},
+                  {"route", "\"route\"", 255}};
+    for (size_t at = 0; at < sizeof(values) / sizeof(values[0]); at++) {
+        for (size_t escaped = 0; escaped < 2; escaped++) {
+            struct recorded_event row = an_event();
+            const char *letter = escaped ? "\\u0001" : "a";
+            row.meta = meta_with(values[at].name, values[at].length_max, letter);
+            cr_assert(holds(encoded(row), values[at].attribute));
+            (void)decoded(encoded(row));
+            row.meta = meta_with(values[at].name, values[at].length_max + 1, letter);
+            cr_assert_not(holds(encoded(row), values[at].attribute));
+            (void)decoded(encoded(row));
+        }
+    }
+}
+
+Test(cloud_event, given_names_that_make_a_body_too_long_when_encoded_then_it_refers_to_itself)
+{
+    static char name[2048];
+    memset(name, '\n', sizeof(name));
+    struct recorded_event row = an_event();
+    row.data = blank_object(CLOUD_EVENT_DATA_MAX);
+    cr_assert(holds(encoded(row), "\"data\""));
+    row.category = (struct str){name, sizeof(name)};
+    struct message message = encoded(row);
+    cr_assert(holds(message, "\"dataref\""));
     cr_assert_leq(message.body.len, MESSAGE_BODY_MAX);
 }
 
