@@ -18,6 +18,7 @@ enum {
     QUEUE_MAX = 65536,
     TIMEOUT_DEFAULT_MS = 2000,
     TIMEOUT_MAX_MS = 60000,
+    ADDRESSES_MAX = 8,         // of a name; those behind are left out
     FAIL_FAST_AFTER_MS = 1000, // without any connection; until then callers wait for a restart
     WARM_UP_BLOCK = 16384,     // bytes; three statements without a row
 };
@@ -162,24 +163,80 @@ static bool is_address(const char *host)
     return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
 }
 
-// A name would be looked up by a blocking resolver in the middle of the event loop.
-static bool names_only_addresses(const PQconninfoOption *options)
+static const char *value_of(const PQconninfoOption *options, const char *keyword)
 {
-    bool has_address = false;
-    for (const PQconninfoOption *option = options; option->keyword != NULL; option++) {
-        bool set = option->val != NULL && option->val[0] != '\0';
-        bool is_host = set && strcmp(option->keyword, "host") == 0;
-        bool is_path = is_host && option->val[0] == '/' && strchr(option->val, ',') == NULL;
-        has_address |= set && strcmp(option->keyword, "hostaddr") == 0;
-        has_address |= is_path || (is_host && is_address(option->val));
+    for (; options->keyword != NULL; options++) {
+        bool set = options->val != NULL && options->val[0] != '\0';
+        if (set && strcmp(options->keyword, keyword) == 0) {
+            return options->val;
+        }
     }
-    return has_address;
+    return NULL;
 }
 
-static char *check_conninfo(ngx_conf_t *cf, const char *conninfo)
+// libpq wants a host for each of its addresses.
+static bool take_addresses(ngx_conf_t *cf, struct ngx_http_comanda_postgres *postgres,
+                           const ngx_url_t *url)
+{
+    ngx_uint_t count = ngx_min(url->naddrs, ADDRESSES_MAX);
+    u_char *host = ngx_pnalloc(cf->pool, count * (url->host.len + 1) + 1);
+    u_char *address = ngx_pnalloc(cf->pool, count * (NGX_SOCKADDR_STRLEN + 1) + 1);
+    postgres->host = (const char *)host;
+    postgres->hostaddr = (const char *)address;
+    if (host == NULL || address == NULL) {
+        return false;
+    }
+    for (ngx_uint_t i = 0; i < count; i++) {
+        if (i > 0) {
+            *host++ = ',';
+            *address++ = ',';
+        }
+        host = ngx_cpymem(host, url->host.data, url->host.len);
+        address += ngx_sock_ntop(url->addrs[i].sockaddr, url->addrs[i].socklen, address,
+                                 NGX_SOCKADDR_STRLEN, 0);
+    }
+    *host = '\0';
+    *address = '\0';
+    return true;
+}
+
+// A name is looked up here, once: libpq would do it in the middle of the event loop, and block.
+static char *resolve(ngx_conf_t *cf, struct ngx_http_comanda_postgres *postgres, const char *name)
+{
+    ngx_url_t url;
+    ngx_memzero(&url, sizeof(url));
+    url.host.len = strlen(name);
+    url.host.data = ngx_pnalloc(cf->pool, url.host.len);
+    if (url.host.data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+    ngx_memcpy(url.host.data, name, url.host.len);
+    if (ngx_inet_resolve_host(cf->pool, &url) != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "comanda_postgres: %s: \"%V\"",
+                           url.err == NULL ? "no memory" : url.err, &url.host);
+        return NGX_CONF_ERROR;
+    }
+    return take_addresses(cf, postgres, &url) ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+static char *find_server(ngx_conf_t *cf, struct ngx_http_comanda_postgres *postgres,
+                         const PQconninfoOption *options)
+{
+    const char *host = value_of(options, "host");
+    if (value_of(options, "hostaddr") != NULL) {
+        return NGX_CONF_OK;
+    }
+    if (host == NULL || strchr(host, ',') != NULL) {
+        return refuse(cf,
+                      "give one name, address or socket folder as host, or addresses as hostaddr");
+    }
+    return host[0] == '/' || is_address(host) ? NGX_CONF_OK : resolve(cf, postgres, host);
+}
+
+static char *read_conninfo(ngx_conf_t *cf, struct ngx_http_comanda_postgres *postgres)
 {
     char *message = NULL;
-    PQconninfoOption *options = PQconninfoParse(conninfo, &message);
+    PQconninfoOption *options = PQconninfoParse(postgres->conninfo, &message);
     if (options == NULL) {
         size_t len = message == NULL ? 0 : strcspn(message, "\r\n");
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "comanda_postgres: bad connection string: %*s",
@@ -187,12 +244,9 @@ static char *check_conninfo(ngx_conf_t *cf, const char *conninfo)
         PQfreemem(message);
         return NGX_CONF_ERROR;
     }
-    bool fine = names_only_addresses(options);
+    char *rc = find_server(cf, postgres, options);
     PQconninfoFree(options);
-    return fine ? NGX_CONF_OK
-                : refuse(cf,
-                         "give an address or a socket folder as host (or hostaddr); a name would "
-                         "block the worker while it is resolved");
+    return rc;
 }
 
 static char *read_options(ngx_conf_t *cf, struct ngx_http_comanda_postgres *postgres)
@@ -236,7 +290,7 @@ static char *set_postgres(ngx_conf_t *cf, ngx_command_t *directive, void *data)
         cf, "comanda_postgres_losses_total",
         "Connections to PostgreSQL lost, failed attempts to open one included.", STR(""));
     ngx_http_comanda_batches_declare(cf, postgres);
-    char *rc = check_conninfo(cf, postgres->conninfo);
+    char *rc = read_conninfo(cf, postgres);
     return rc == NGX_CONF_OK ? read_options(cf, postgres) : rc;
 }
 

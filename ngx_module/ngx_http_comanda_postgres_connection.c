@@ -112,10 +112,15 @@ static void continue_opening(struct ngx_http_comanda_connection *connection)
 void ngx_http_comanda_connection_open(struct ngx_http_comanda_connection *connection)
 {
     // Asking for Kerberos tickets reads files and sockets; a conninfo that wants it may say so.
-    const char *const names[] = {"gssencmode",       "application_name", "keepalives_idle",
-                                 "tcp_user_timeout", "dbname",           NULL};
+    // The last of two values counts.
+    const struct ngx_http_comanda_postgres *postgres = connection->postgres;
+    const char *const names[] = {"gssencmode",      "application_name",
+                                 "keepalives_idle", "tcp_user_timeout",
+                                 "dbname",          "host",
+                                 "hostaddr",        NULL};
     const char *const values[] = {
-        "disable", "comanda-edge", "30", "15000", connection->postgres->conninfo, NULL};
+        "disable",      "comanda-edge",     "30", "15000", postgres->conninfo,
+        postgres->host, postgres->hostaddr, NULL};
     connection->state = CONNECTION_OPENING;
     connection->pg = PQconnectStartParams(names, values, 1);
     if (connection->pg == NULL || PQstatus(connection->pg) == CONNECTION_BAD) {
@@ -124,7 +129,7 @@ void ngx_http_comanda_connection_open(struct ngx_http_comanda_connection *connec
         return;
     }
     (void)PQsetNoticeProcessor(connection->pg, ignore_notice, NULL);
-    ngx_add_timer(&connection->timer, connection->postgres->timeout);
+    ngx_add_timer(&connection->timer, postgres->timeout);
     if (!register_socket(connection, true)) {
         lose(connection, "no connection slot is left in nginx", STATUS_UNAVAILABLE);
     }

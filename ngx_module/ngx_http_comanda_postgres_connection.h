@@ -56,6 +56,8 @@ void ngx_http_comanda_connection_shut(struct ngx_http_comanda_connection *connec
 struct ngx_http_comanda_postgres {
     struct str name;
     const char *conninfo;
+    const char *host; // both: what its name was resolved to, else NULL
+    const char *hostaddr;
     ngx_uint_t connection_count;
     ngx_uint_t queue_max;
     ngx_msec_t timeout;

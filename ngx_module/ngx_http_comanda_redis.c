@@ -71,16 +71,16 @@ bool ngx_http_comanda_redis_ready(const struct ngx_http_comanda_redis *redis)
 
 // --- the directive ---
 
+// A name is looked up here, once, as nginx does for an upstream; its first address is taken.
 static char *read_address(ngx_conf_t *cf, ngx_str_t word, struct ngx_http_comanda_redis *redis)
 {
     ngx_url_t url;
     ngx_memzero(&url, sizeof(url));
     url.url = word;
     url.default_port = 6379;
-    url.no_resolve = 1;
-    if (ngx_parse_url(cf->pool, &url) != NGX_OK || url.naddrs != 1) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "comanda_redis: \"%V\" is no <address>:<port>%s%s",
-                           &word, url.err != NULL ? ": " : "", url.err != NULL ? url.err : "");
+    if (ngx_parse_url(cf->pool, &url) != NGX_OK || url.family == AF_UNIX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "comanda_redis: %s: \"%V\"; give <host>:<port>",
+                           url.err != NULL ? url.err : "no address", &word);
         return NGX_CONF_ERROR;
     }
     redis->port = ngx_inet_get_port(url.addrs[0].sockaddr);

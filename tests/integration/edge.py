@@ -85,7 +85,8 @@ class Edge:
     """One nginx. `locations` replaces the shop's; `http` is added to http {}."""
 
     def __init__(self, shop, redis=None, module=None, locations=None, http="", workers=1,
-                 connections=2, timeout="2s", queue=4096, start=True):
+                 connections=2, timeout="2s", queue=4096, start=True, names=False):
+        """names: the servers are given by name instead of by address."""
         self.shop = shop
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="comanda-edge-", dir="/var/tmp"))
         self.folder.chmod(0o755)
@@ -95,6 +96,9 @@ class Edge:
         self.module = module or BUILD / "module/ngx_http_comanda_module.so"
         (self.folder / "key").write_text(shop.key)
         postgres = re.sub(r"\bhost=", "hostaddr=", shop.database.conninfo)
+        if names:
+            postgres = re.sub(r"hostaddr=\S+", "host=localhost", postgres)
+            self.redis = self.redis.replace("127.0.0.1", "localhost")
         cache = f"comanda_redis hot {self.redis};" if self.redis else ""
         locations = locations or f"include {ROOT}/conf/nginx/comanda_shop.conf;"
         user = "user nobody nogroup;" if os.getuid() == 0 else ""

@@ -243,17 +243,28 @@ def test_a_container_of_compose_runs_with_the_least_privilege(service):
     assert service == "edge" or "ports" not in container
 
 
-def test_the_lines_of_the_security_page_make_every_secret_of_compose(tmp_path):
+def lines_of_the_security_page(first):
     page = (ROOT / "docs" / "security.md").read_text()
-    lines = re.search(r"```sh\n(mkdir -m 0?700 secrets.*?)```", page, re.S)[1]
-    done = subprocess.run(["bash", "-euc", lines], cwd=tmp_path, capture_output=True, text=True,
-                          env={"PATH": f"{BUILD / 'bin'}:/usr/bin:/bin"}, timeout=60)
+    return re.search(rf"```sh\n({first}.*?)```", page, re.S)[1]
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory):
+    """The folder that the lines of the security page make."""
+    folder = tmp_path_factory.mktemp("page")
+    done = subprocess.run(["bash", "-euc", lines_of_the_security_page("mkdir -m 0?700 secrets")],
+                          cwd=folder, capture_output=True, text=True, timeout=60,
+                          env={"PATH": f"{BUILD / 'bin'}:/usr/bin:/bin"})
     assert done.returncode == 0, done.stderr
+    return folder / "secrets"
+
+
+def test_the_lines_of_the_security_page_make_every_secret_of_compose(secrets):
     for name, secret in compose()["secrets"].items():
-        text = (tmp_path / secret["file"]).read_text()
+        text = (secrets.parent / secret["file"]).read_text()
         assert text.strip(), name
     for daemon in DAEMONS:
-        environment = {name.removeprefix(daemon + "_"): tmp_path / secret["file"]
+        environment = {name.removeprefix(daemon + "_"): secrets.parent / secret["file"]
                        for name, secret in compose()["secrets"].items()
                        if name.startswith(daemon + "_")}
         checked = subprocess.run(
@@ -262,10 +273,10 @@ def test_the_lines_of_the_security_page_make_every_secret_of_compose(tmp_path):
                  **{f"COMANDA_{name.upper()}_FILE": str(path)
                     for name, path in environment.items()}})
         assert checked.returncode == 0, checked.stderr
-    assert {path.name for path in (tmp_path / "secrets" / "edge").iterdir()} == {
+    assert {path.name for path in (secrets / "edge").iterdir()} == {
         "comanda_servers.conf", "jwt.key", "redis_password"}
-    assert "user=comanda_edge" in (tmp_path / "secrets/edge/comanda_servers.conf").read_text()
-    assert "alter role comanda_payment" in (tmp_path / "secrets" / "roles.sql").read_text()
+    assert "user=comanda_edge" in (secrets / "edge/comanda_servers.conf").read_text()
+    assert "alter role comanda_payment" in (secrets / "roles.sql").read_text()
 
 
 def test_compose_keeps_to_the_first_versions_words():
@@ -290,22 +301,29 @@ def test_compose_and_the_private_postgres_agree_on_the_logs_settings():
         assert f"{name} = {value}" in script, name
 
 
-def test_the_containers_nginx_conf_is_one_that_nginx_takes():
-    """The same file with the container's paths replaced by ours."""
+def container_edge(secrets):
+    """nginx with the container's configuration and the page's secrets, on paths of ours. The names
+    of the servers are those of compose's services, which no other machine knows."""
+    files = {path.name: path.read_text() for path in (secrets / "edge").iterdir()}
+    named = re.findall(r"host=(\w+)|hot (\w+):", files["comanda_servers.conf"])
+    assert named == [("postgres", ""), ("", "redis")]
+    assert {"postgres", "redis"} <= set(compose()["services"])
+    files["comanda_servers.conf"] = re.sub(r"(host=|hot )\w+", r"\1localhost",
+                                           files["comanda_servers.conf"])
+    for path in (ROOT / "conf" / "nginx").glob("comanda_*.conf"):
+        files[path.name] = path.read_text()
+    nginx = Nginx(files=files)
     text = (ROOT / "conf" / "nginx" / "nginx.conf").read_text()
-    nginx = Nginx(files={"jwt.key": "k" * 64, "comanda_servers.conf":
-                         'comanda_postgres main "hostaddr=127.0.0.1 dbname=x";\n'
-                         "comanda_redis hot 127.0.0.1:6379 user=comanda_edge "
-                         "password_file=/etc/comanda/redis_password;\n",
-                         "redis_password": "geheim\n"})
+    text = text.replace("/usr/local/lib/comanda", str(nginx.folder)).replace("8080", str(nginx.port))
+    (nginx.folder / "nginx.conf").write_text(text)
+    for path in (nginx.folder / "nginx.conf", nginx.folder / "comanda_servers.conf"):
+        path.write_text(path.read_text().replace("/etc/comanda", str(nginx.folder)))
+    return nginx
+
+
+def test_the_containers_nginx_conf_and_the_pages_secrets_are_what_nginx_takes(secrets):
+    nginx = container_edge(secrets)
     try:
-        for name in ("comanda_http.conf", "comanda_shop.conf", "comanda_limits.conf"):
-            (nginx.folder / name).write_text((ROOT / "conf" / "nginx" / name).read_text())
-        text = text.replace("/usr/local/lib/comanda", str(nginx.folder))
-        text = text.replace("/etc/comanda", str(nginx.folder))
-        (nginx.folder / "nginx.conf").write_text(text.replace("8080", str(nginx.port)))
-        servers = nginx.folder / "comanda_servers.conf"
-        servers.write_text(servers.read_text().replace("/etc/comanda", str(nginx.folder)))
         code, said = nginx.test()
         assert code == 0, said
     finally:

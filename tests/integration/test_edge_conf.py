@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `nginx -t` says about our directives, and a context that is no shop behind the same edge."""
+import re
+
 import pytest
 
 from daemon import BUILD, uuid7
@@ -29,7 +31,8 @@ def shop():
 
 @pytest.fixture(scope="module")
 def counters(shop):
-    made = Edge(shop, module=BUILD / "seam/module/ngx_http_comanda_module.so", locations=COUNTERS)
+    made = Edge(shop, module=BUILD / "seam/module/ngx_http_comanda_module.so", locations=COUNTERS,
+                names=True)
     yield made
     complaints = made.complaints()
     made.remove()
@@ -85,6 +88,17 @@ def test_given_a_long_stream_then_it_is_read_in_parts(counters):
 BAD = [
     ("comanda_postgres second \"hostaddr=127.0.0.1\";", "http", "stands twice"),
     ("comanda_redis second 127.0.0.1:1;", "http", "stands twice"),
+    *[(f"comanda_postgres log \"hostaddr=127.0.0.1\" {word};", "alone", said) for word, said in [
+        ("connections=0", "from 1 to 32"), ("connections=33", "from 1 to 32"),
+        ("connections=two", "from 1 to 32"), ("queue=0", "from 1 to 65536"),
+        ("queue=65537", "from 1 to 65536"), ("timeout=0s", "timeout"), ("timeout=61s", "timeout"),
+        ("timeout=soon", "timeout"), ("patience=1s", "patience")]],
+    *[(f"comanda_redis hot {words};", "alone", said) for words, said in [
+        ("nowhere.invalid:6379", 'host not found: "nowhere.invalid:6379"'),
+        ("127.0.0.1:0", "invalid port"), ("127.0.0.1:70000", "invalid port"),
+        ("127.0.0.1:redis", "invalid port"), ("[::1", "[::1"), ("unix:/tmp/redis", "host>:<port>"),
+        ("127.0.0.1:1 timeout=0s", "timeout"), ("127.0.0.1:1 timeout=11s", "timeout"),
+        ("127.0.0.1:1 timeout=soon", "timeout"), ("127.0.0.1:1 user=a", "stand together")]],
     ("comanda_tenant UPPER;", "http", "a-z"),
     ("location /x { comanda_command ordering.eat_order scope=s; }", "server", "has a command of that name"),
     ("location /x { comanda_command ordering.place_order; }", "server", "scope="),
@@ -105,9 +119,14 @@ BAD = [
 
 @pytest.mark.parametrize("line, block, said", BAD)
 def test_given_a_bad_directive_then_nginx_names_its_line(shop, line, block, said):
-    edge = Edge(shop, start=False, **({"http": line} if block == "http" else {
-        "locations": line}))
+    """alone: in place of the store's line that each of our edges has."""
+    edge = Edge(shop, start=False, redis="127.0.0.1:1", **{
+        "http": {"http": line}, "server": {"locations": line}, "alone": {}}[block])
     try:
+        if block == "alone":
+            directive = line.split()[0]
+            edge.conf.write_text(re.sub(rf"{directive} .*", lambda _: line,
+                                        edge.conf.read_text(), count=1))
         number = [n for n, text in enumerate(edge.conf.read_text().splitlines(), 1)
                   if line in text][0]
         tried = edge.nginx("-t")
@@ -119,7 +138,10 @@ def test_given_a_bad_directive_then_nginx_names_its_line(shop, line, block, said
 
 
 @pytest.mark.parametrize("conninfo, said", [
-    ("host=db.example.com", "a name would block"),
+    ("host=nowhere.invalid", 'host not found: "nowhere.invalid"'),
+    ("postgresql://me@nowhere.invalid/log?", 'host not found: "nowhere.invalid"'),
+    ("host=127.0.0.1,127.0.0.2", "give one name"),
+    ("dbname=x", "give one name"),
     ("hostaddr=127.0.0.1 colour=red", "colour"),
 ])
 def test_given_a_bad_connection_string_then_nginx_says_why_without_the_password(shop, conninfo, said):
@@ -128,9 +150,11 @@ def test_given_a_bad_connection_string_then_nginx_says_why_without_the_password(
         text = edge.conf.read_text()
         begin = text.index("comanda_postgres main \"") + len("comanda_postgres main \"")
         end = text.index('"', begin)
-        edge.conf.write_text(text[:begin] + conninfo + " password=geheim" + text[end:])
+        secret = "password=geheim" if conninfo.endswith("?") else " password=geheim"
+        edge.conf.write_text(text[:begin] + conninfo + secret + text[end:])
         tried = edge.nginx("-t")
         assert tried.returncode != 0 and said in tried.stderr
+        assert f"nginx.conf:{text[:begin].count(chr(10)) + 1}" in tried.stderr
         assert "geheim" not in tried.stderr
     finally:
         edge.remove()
