@@ -6,9 +6,10 @@ import re
 import subprocess
 
 import pytest
+import requests
 import yaml
 
-from nginx import BUILD, ROOT, Nginx
+from nginx import BUILD, ROOT, Nginx, free_ports
 
 DAEMONS = sorted(path.name for path in (ROOT / "workers").iterdir()
                  if (path / "main.c").exists() and path.name != "comandactl")
@@ -321,10 +322,58 @@ def container_edge(secrets):
     return nginx
 
 
-def test_the_containers_nginx_conf_and_the_pages_secrets_are_what_nginx_takes(secrets):
+def test_the_containers_nginx_serves_prometheus_where_the_pod_says_and_nowhere_else(secrets):
+    """With the page's secrets. A header makes a request come from afar."""
     nginx = container_edge(secrets)
+    template = of_kind("Deployment")["comanda-edge"]["spec"]["template"]
+    notes = template["metadata"]["annotations"]
+    assert notes["prometheus.io/scrape"] == "true"
+    port, path = notes["prometheus.io/port"], notes["prometheus.io/path"]
+    assert int(port) in [each["containerPort"]
+                         for each in template["spec"]["containers"][0]["ports"]]
+    assert [each["targetPort"] for each in of_kind("Service")["comanda-edge"]["spec"]["ports"]] == \
+        ["http"]
+    own = free_ports("1").stdout.strip()
+    conf = nginx.folder / "nginx.conf"
+    conf.write_text(re.sub(rf"listen {port};", f"listen {own};", conf.read_text()).replace(
+        "access_log off;", "access_log off; set_real_ip_from 127.0.0.0/8;"))
     try:
-        code, said = nginx.test()
-        assert code == 0, said
+        nginx.start()
+        afar = {"X-Real-IP": "192.0.2.7"}
+        page = requests.get(f"http://127.0.0.1:{own}{path}", headers=afar, timeout=20)
+        assert page.status_code == 200 and "\ncomanda_postgres_losses_total " in page.text
+        assert requests.get(f"http://127.0.0.1:{own}/v1/products", timeout=20).status_code == 404
+        assert requests.get(nginx.url + "/metrics", timeout=20).status_code == 200
+        refused = requests.get(nginx.url + "/metrics", headers=afar, timeout=20)
+        assert (refused.status_code, refused.json()["type"]) == (403, "urn:comanda:problem:forbidden")
     finally:
         nginx.remove()
+
+
+KUBECTL = """#!/bin/bash
+shift 5
+for file in "${@:2}"; do
+    file=${file#--from-file=}
+    if [ -d "$file" ]; then
+        printf '%s\\n' "$file"/* | sed "s|.*/|$1 |"
+    else
+        [ -s "${file#*=}" ] && [ "$(wc -l < "${file#*=}")" = 0 ] && echo "$1 ${file%%=*}"
+    fi
+done >> made
+"""
+
+
+def test_the_lines_of_the_security_page_make_every_secret_of_kubernetes(secrets, tmp_path):
+    """A value with a line's end would be one in the daemon's environment too."""
+    (tmp_path / "kubectl").write_text(KUBECTL)
+    (tmp_path / "kubectl").chmod(0o755)
+    done = subprocess.run(["bash", "-euc", lines_of_the_security_page('printf %s "http://')],
+                          cwd=secrets, capture_output=True, text=True, timeout=60,
+                          env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert done.returncode == 0, done.stderr
+    wanted = {("comanda-edge", path.name) for path in (secrets / "edge").iterdir()}
+    text = "".join(path.read_text() for path in K8S.glob("*.yaml"))
+    assert "secretName: comanda-edge" in text
+    wanted |= set(re.findall(r"name: (comanda-\w+)\n +key: (\w+)", text))
+    assert {tuple(line.split()) for line in (secrets / "made").read_text().splitlines()} == wanted
+    assert len(wanted) == 3 + 6 * 2 + 1 + 1 + 1
