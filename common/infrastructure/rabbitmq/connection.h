@@ -45,6 +45,10 @@ bool rabbitmq_connection_writable(const struct rabbitmq_connection *connection);
 enum status rabbitmq_connection_write(struct rabbitmq_connection *connection,
                                       struct str frames) MUST_CHECK;
 
+// Sends a heartbeat if one is due, and reads nothing: for who leaves frames in the socket for long.
+// The library beats while it waits for frames, and only then.
+enum status rabbitmq_connection_breathe(struct rabbitmq_connection *connection) MUST_CHECK;
+
 // The largest frame that the broker takes, in bytes.
 size_t rabbitmq_connection_frame_max(const struct rabbitmq_connection *connection);
 

@@ -218,6 +218,7 @@ void rabbitmq_consumer_pause(struct rabbitmq_consumer *consumer)
 }
 
 // A message that becomes whole is kept for the next receive; frames after it stay in the socket.
+// With a backlog that is so all the time, so the broker has to hear of us in another way.
 enum status rabbitmq_consumer_tick(struct rabbitmq_consumer *consumer)
 {
     if (consumer->paused) {
@@ -233,7 +234,10 @@ enum status rabbitmq_consumer_tick(struct rabbitmq_consumer *consumer)
             return status;
         }
     }
-    return STATUS_OK;
+    bool parked = consumer->delivery.stage == DELIVERY_WHOLE;
+    return !parked || rabbitmq_connection_breathe(consumer->link.connection) == STATUS_OK
+               ? STATUS_OK
+               : lose(consumer);
 }
 
 bool rabbitmq_consumer_connected(const struct rabbitmq_consumer *consumer)
