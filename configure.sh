@@ -49,6 +49,7 @@ python3-jwt 2.6 tests
 python3-hypothesis 6.67 tests
 python3-yaml 6.0 tests
 valgrind 1:3.19 tests
+faketime 0.9.10 tests
 clang-format 1:14 lint
 cppcheck 2.10 lint
 shellcheck 0.9 lint

@@ -2,6 +2,7 @@
 """The saga on real servers: every branch, silence and late answers, cancellations, daemons that die."""
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -251,6 +252,19 @@ def test_an_operator_aborts_before_confirm_and_not_after(bare):
 
 
 # --- daemons that die, and two at once
+
+def test_a_wrong_clock_sets_no_deadline_wrong(bare):
+    """A saga daemon an hour behind: PostgreSQL would call each of its deadlines long past."""
+    bare.start("relay")
+    bare.start("saga", LD_PRELOAD=next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")),
+               FAKETIME="-1h", FAKETIME_DONT_FAKE_MONOTONIC=1)
+    order = bare.place()
+    until(lambda: bare.commands(order), "the first command")
+    assert bare.database.rows("select 1 from comanda.timers where saga_id = %s and due between"
+                              " clock_timestamp() and clock_timestamp() + interval '2 seconds'",
+                              str(saga_of(order)))
+    assert "NTP" in bare.daemons["saga"].log_path.read_text()
+
 
 def test_timers_outlive_a_saga_daemon_that_is_killed(bare):
     bare.start("relay", "saga", "inventory", "shipping")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads and handles a batch of messages: the fresh ones together, those that come again marked.
+#include "base/monotonic.h"
 #include "infrastructure/codec/cloud_event.h"
 #include "infrastructure/telemetry/log.h"
 #include "runtime/consumer_parts.h"
@@ -91,12 +92,12 @@ static bool handle_listed(struct consumer_loop *loop, struct consumer_batch *bat
         for (size_t each = 0; listed != NULL && each < count; each++) {
             listed[each] = batch->incoming[at[each]];
         }
-        int64_t began = runtime_now();
+        int64_t began = monotonic_us();
         enum status status =
             listed == NULL ? STATUS_NO_MEMORY : handle(loop, listed, count, &results);
         if (status == STATUS_OK) {
             backoff_reset(&loop->backoff);
-            consumer_metrics_batch(&loop->metrics, count, runtime_now() - began);
+            consumer_metrics_batch(&loop->metrics, count, monotonic_us() - began);
             for (size_t each = 0; each < count; each++) {
                 keep_result(loop, batch, at[each], &results[each]);
             }

@@ -9,6 +9,7 @@
 #include "infrastructure/postgres/connection.h"
 #include "infrastructure/postgres/event_store_postgres.h"
 #include "infrastructure/postgres/migrate.h"
+#include "infrastructure/postgres/server_clock.h"
 #include "infrastructure/postgres/suspect_register_postgres.h"
 #include "infrastructure/rabbitmq/ladder_proof.h"
 #include "infrastructure/telemetry/log.h"
@@ -76,6 +77,10 @@ bool parts_check_postgres(struct runtime *runtime, struct postgres *postgres)
         const char *words = postgres_error(postgres);
         readiness_set(runtime, "postgres", false, words[0] != '\0' ? words : status_text(status));
         return false;
+    }
+    instant_us now;
+    if (postgres_server_clock(postgres, &now) == STATUS_OK) {
+        runtime_follow_clock(now);
     }
     readiness_set(runtime, "postgres", true, "connected");
     return note_schema(runtime, version);

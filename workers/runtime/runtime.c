@@ -237,11 +237,36 @@ int runtime_run(struct runtime *runtime, const struct runtime_loop *loops, size_
     return exit_code;
 }
 
-instant_us runtime_now(void)
+enum { CLOCK_OFF_US = 1000000 }; // worth a word
+
+static _Atomic int64_t clock_ahead_us; // how far the clock that we follow is ahead of ours
+
+static instant_us own_clock(void)
 {
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     return (instant_us)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+instant_us runtime_now(void)
+{
+    return own_clock() + clock_ahead_us;
+}
+
+static bool is_off(int64_t ahead_us)
+{
+    return ahead_us < -CLOCK_OFF_US || ahead_us > CLOCK_OFF_US;
+}
+
+void runtime_follow_clock(instant_us now)
+{
+    int64_t ahead_us = now - own_clock();
+    int64_t before_us = atomic_exchange(&clock_ahead_us, ahead_us);
+    if (is_off(ahead_us) && !is_off(before_us)) {
+        log_line(LOG_WARNING,
+                 "this machine's clock is not PostgreSQL's, which deadlines go by: see to its NTP",
+                 log_int("behind_ms", ahead_us / 1000));
+    }
 }
 
 int64_t runtime_monotonic_ms(void)

@@ -51,8 +51,11 @@ struct runtime_loop {
 // exit code. A loop that returns by itself ends the process. The runtime is gone afterwards.
 int runtime_run(struct runtime *runtime, const struct runtime_loop *loops, size_t count);
 
-// The wall clock, µs.
+// The wall clock, µs: this machine's, set right by runtime_follow_clock. It may jump.
 instant_us runtime_now(void);
+// What time it is just now where deadlines are judged. From then on runtime_now goes by that clock,
+// so that a machine whose clock is wrong sets no deadline wrong. Thread-safe.
+void runtime_follow_clock(instant_us now);
 // A clock that never jumps, ms.
 int64_t runtime_monotonic_ms(void);
 // For jitter.
