@@ -1,9 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an answer promises while its server fails late, its client reads slowly, or others share the log."""
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import threading
+import time
+
 import pytest
 
-from daemon import uuid7
-from edge import Edge, Shop
+from daemon import until, uuid7
+from edge import Edge, LockedTable, Shop, free_port, order_body
+
+
+class Gate:
+    """A way to Redis that can be shut: what is sent meanwhile waits."""
+
+    def __init__(self, address):
+        host, port = address.split(":")
+        self.target = (host, int(port))
+        self.open = threading.Event()
+        self.open.set()
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.server.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.server.accept()
+            except OSError:
+                return
+            upstream = socket.create_connection(self.target)
+            for source, sink in ((client, upstream), (upstream, client)):
+                threading.Thread(target=self.pump, args=(source, sink), daemon=True).start()
+
+    def pump(self, source, sink):
+        try:
+            while data := source.recv(65536):
+                self.open.wait()
+                sink.sendall(data)
+        except OSError:
+            pass
+        source.close()
+        sink.close()
+
+    def close(self):
+        self.open.set()
+        self.server.close()
 
 
 def checked(edge):
@@ -24,9 +70,22 @@ def shop():
 
 
 @pytest.fixture(scope="module")
-def edge(shop):
-    """With a budget that a test can wait for."""
-    yield from checked(Edge(shop, timeout="1s"))
+def gate():
+    made = Gate(os.environ["COMANDA_TEST_REDIS"])
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def edge(shop, gate):
+    """With HTTP/2 beside HTTP/1.1, a budget that a test can wait for, and a Redis that may be slow."""
+    made = Edge(shop, redis=f"{gate.address} timeout=3s", timeout="1s", start=False)
+    made.h2_port = free_port()
+    text = made.conf.read_text()
+    listen = f"listen 127.0.0.1:{made.port};"
+    made.conf.write_text(text.replace(listen, f"{listen}\n listen 127.0.0.1:{made.h2_port} http2;"))
+    made.start()
+    yield from checked(made)
 
 
 # ---- What PostgreSQL says late ------------------------------------------------------------------
@@ -49,3 +108,17 @@ def test_given_a_commit_that_fails_then_it_is_not_acknowledged(edge):
     assert edge.shop.orders() == before
     placed = edge.place(key)
     assert placed.status == 201 and "idempotency-replayed" not in placed.headers
+
+
+def test_given_a_batch_that_took_too_long_when_all_is_well_again_then_commands_are_admitted(shop):
+    slow = Edge(shop, redis="", timeout="500ms", connections=1)  # its first batch says all it knows
+    try:
+        lock = LockedTable(shop)
+        try:
+            assert slow.place().status == 504
+        finally:
+            lock.release()
+        slow.wait_ready()
+        assert slow.place().status == 201
+    finally:
+        slow.remove()

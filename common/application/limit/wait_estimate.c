@@ -26,6 +26,9 @@ void wait_estimate_add(struct wait_estimate *estimate, size_t commands, double m
 
 double wait_estimate_ms(const struct wait_estimate *estimate, size_t queued, double in_flight_ms)
 {
+    if (queued == 0 && in_flight_ms < 0) {
+        return 0;
+    }
     double own = estimate->batch_ms + (double)queued * estimate->command_ms;
     if (in_flight_ms < 0) {
         return own;

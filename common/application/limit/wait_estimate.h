@@ -15,5 +15,6 @@ void wait_estimate_add(struct wait_estimate *estimate, size_t commands, double m
 
 // Milliseconds until a command would be answered that joins behind `queued` others while the oldest
 // batch in flight is already in_flight_ms old (negative: none is). A server that stopped answering
-// is measured by that age, since no batch ends to be averaged.
+// is measured by that age, since no batch ends to be averaged. Zero when nothing is queued nor in
+// flight: what joins then is let through and measures the server anew.
 double wait_estimate_ms(const struct wait_estimate *estimate, size_t queued, double in_flight_ms);

@@ -22,8 +22,15 @@ Test(wait_estimate, given_no_batch_yet_then_nothing_is_expected)
 Test(wait_estimate, given_a_queue_then_each_command_before_adds_its_share)
 {
     struct wait_estimate estimate = given_batches_of(10, 5);
-    cr_assert_float_eq(wait_estimate_ms(&estimate, 0, -1), 5, 0.001);
+    cr_assert_float_eq(wait_estimate_ms(&estimate, 1, -1), 5.5, 0.001);
     cr_assert_float_eq(wait_estimate_ms(&estimate, 1000, -1), 505, 0.001);
+}
+
+Test(wait_estimate, given_slow_batches_and_nothing_at_work_then_the_next_one_may_measure_anew)
+{
+    struct wait_estimate estimate = given_batches_of(10, 2000);
+    cr_assert_eq(wait_estimate_ms(&estimate, 0, -1), 0);
+    cr_assert_geq(wait_estimate_ms(&estimate, 0, 1), 2000);
 }
 
 Test(wait_estimate, given_a_batch_half_way_then_its_rest_is_waited_for)
