@@ -72,7 +72,7 @@ static ngx_int_t begin_measure(ngx_http_request_t *r, struct load_gauge *gauge)
     struct measured *measured = cleanup->data;
     *measured = (struct measured){.gauge = gauge, .begun_ns = monotonic_ns()};
     cleanup->handler = abandon;
-    load_gauge_begin(gauge, (uint32_t)ngx_process_slot);
+    load_gauge_begin(gauge, (uint32_t)ngx_process_slot, measured->begun_ns);
     return NGX_DECLINED;
 }
 

@@ -10,8 +10,20 @@ void load_gauge_reset_slot(struct load_gauge *gauge, uint32_t slot)
     atomic_store(&gauge->in_flight[slot % LOAD_GAUGE_SLOTS], 0);
 }
 
-void load_gauge_begin(struct load_gauge *gauge, uint32_t slot)
+static int64_t count_in_flight(struct load_gauge *gauge)
 {
+    int64_t sum = 0;
+    for (uint32_t slot = 0; slot < LOAD_GAUGE_SLOTS; slot++) {
+        sum += atomic_load_explicit(&gauge->in_flight[slot], memory_order_relaxed);
+    }
+    return sum > 0 ? sum : 0;
+}
+
+void load_gauge_begin(struct load_gauge *gauge, uint32_t slot, int64_t now_ns)
+{
+    if (count_in_flight(gauge) == 0) {
+        atomic_store(&gauge->busy_ns, now_ns);
+    }
     atomic_fetch_add(&gauge->in_flight[slot % LOAD_GAUGE_SLOTS], 1);
 }
 
@@ -34,15 +46,6 @@ void load_gauge_end(struct load_gauge *gauge, uint32_t slot, int64_t begun_ns, i
                  average == 0 ? busy : average + (busy - average) / AVERAGE_OVER);
 }
 
-static int64_t count_in_flight(struct load_gauge *gauge)
-{
-    int64_t sum = 0;
-    for (uint32_t slot = 0; slot < LOAD_GAUGE_SLOTS; slot++) {
-        sum += atomic_load_explicit(&gauge->in_flight[slot], memory_order_relaxed);
-    }
-    return sum > 0 ? sum : 0;
-}
-
 int64_t load_gauge_wait(struct load_gauge *gauge, int64_t now_ns)
 {
     int64_t in_flight = count_in_flight(gauge);
@@ -51,6 +54,7 @@ int64_t load_gauge_wait(struct load_gauge *gauge, int64_t now_ns)
     if (in_flight == 0 || completed == 0) { // nothing at work, or nothing known yet
         return 0;
     }
-    int64_t overdue = now_ns - completed - interval;
+    int64_t busy = atomic_load(&gauge->busy_ns);
+    int64_t overdue = now_ns - (completed > busy ? completed : busy) - interval;
     return (in_flight + 1) * interval + (overdue > 0 ? overdue : 0);
 }

@@ -15,12 +15,13 @@ struct load_gauge {
     _Atomic int64_t interval_ns;  // moving average between two completions under load
     _Atomic int64_t completed_ns; // when the last one completed
     _Atomic int32_t in_flight[LOAD_GAUGE_SLOTS];
+    _Atomic int64_t busy_ns; // when the first of those in flight began, after nothing was
 };
 
 // A process begins in this slot: what its predecessor left in flight is gone.
 void load_gauge_reset_slot(struct load_gauge *gauge, uint32_t slot);
 
-void load_gauge_begin(struct load_gauge *gauge, uint32_t slot);
+void load_gauge_begin(struct load_gauge *gauge, uint32_t slot, int64_t now_ns);
 
 // The work that began at begun_ns is over, well or badly. Only time in which something was at work
 // is measured, so an idle night does not look like a slow server.
