@@ -221,9 +221,10 @@ static ngx_int_t send_unavailable(ngx_http_request_t *r)
 
 static void finish(struct list_request *list, ngx_int_t rc)
 {
-    ngx_connection_t *connection = list->request->connection;
-    ngx_http_finalize_request(list->request, rc);
-    ngx_http_run_posted_requests(connection);
+    if (list->deadline.timer_set) {
+        ngx_del_timer(&list->deadline); // a client may take longer to read the page
+    }
+    ngx_http_comanda_finish(list->request, rc);
 }
 
 static void take_page(struct ngx_http_comanda_read *read, enum status status,

@@ -122,3 +122,31 @@ def test_given_a_batch_that_took_too_long_when_all_is_well_again_then_commands_a
         assert slow.place().status == 201
     finally:
         slow.remove()
+
+
+# ---- Slow readers -------------------------------------------------------------------------------
+
+
+def given_documents(edge, subject, count=101, size=60_000, of="x"):
+    """As the projector would put them, each far larger than an order."""
+    edge.shop.database.rows("""
+        insert into comanda_read.documents (tenant, collection, key, stream, version, epoch, tx,
+                                            position, owner, filter, sort, listed, body)
+        select 'main', 'orders', %s || n, gen_random_uuid(), 1, 1, 1, n, %s, '', n, true,
+               json_build_object('padding', repeat(%s, %s))
+          from generate_series(1, %s) as n""", subject, subject, of, size, count)
+
+
+def test_given_a_reader_slower_than_the_budget_then_it_gets_its_whole_page(edge):
+    given_documents(edge, "slow")
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", edge.port))
+        client.sendall(f"GET /v1/orders?limit=100 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                       f"Authorization: Bearer {edge.shop.token('slow')}\r\n\r\n".encode())
+        time.sleep(1.5)
+        head, _, body = b"".join(iter(lambda: client.recv(65536), b"")).partition(b"\r\n\r\n")
+    length = int(re.search(rb"Content-Length: (\d+)", head)[1])
+    assert length > 3_000_000, "it must not fit into the buffers of a connection"
+    assert len(body) == length
+    assert "header already sent" not in edge.log()
