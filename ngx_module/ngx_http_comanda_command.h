@@ -56,6 +56,8 @@ struct ngx_http_comanda_command_job {
     ngx_msec_t started;
     bool late; // its budget ended while its append was in flight
     bool answered;
+    bool in_flight; // its request has gone while its append was in flight
+    bool pool_gone;
     ngx_queue_t link; // among the spare ones
 };
 

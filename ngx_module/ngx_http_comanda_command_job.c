@@ -81,10 +81,22 @@ static void handle_request_gone(void *data)
 {
     struct ngx_http_comanda_command_job *job = data;
     job->r = NULL;
+    if (job->deadline.timer_set) {
+        ngx_del_timer(&job->deadline);
+    }
     if (!job->answered) {
         ngx_http_comanda_metric_add(job->conf->outcomes[OUTCOME_ABORTED], 1);
     }
-    if (withdraw(job)) {
+    job->in_flight = !withdraw(job);
+}
+
+// A frame of HTTP/2 that has left in part still points to the answer when the client resets its
+// stream, so the memory goes with the pool, or later when the append comes home.
+static void handle_pool_gone(void *data)
+{
+    struct ngx_http_comanda_command_job *job = data;
+    job->pool_gone = true;
+    if (!job->in_flight) {
         release(job);
     }
 }
@@ -142,8 +154,9 @@ static void handle_deadline(ngx_event_t *event)
 struct ngx_http_comanda_command_job *ngx_http_comanda_command_job_new(
     ngx_http_request_t *r, const struct ngx_http_comanda_command_conf *conf)
 {
+    ngx_pool_cleanup_t *memory = ngx_pool_cleanup_add(r->pool, 0);
     ngx_http_cleanup_t *cleanup = ngx_http_cleanup_add(r, 0);
-    if (cleanup == NULL) {
+    if (memory == NULL || cleanup == NULL) {
         return NULL;
     }
     struct ngx_http_comanda_command_job *job = take_spare();
@@ -156,6 +169,8 @@ struct ngx_http_comanda_command_job *ngx_http_comanda_command_job_new(
     job->r = r;
     job->conf = conf;
     job->deadline = (ngx_event_t){.data = job, .log = ngx_cycle->log, .handler = handle_deadline};
+    memory->handler = handle_pool_gone;
+    memory->data = job;
     cleanup->handler = handle_request_gone;
     cleanup->data = job;
     return job;
@@ -225,7 +240,10 @@ static void finish(struct ngx_http_comanda_command_job *job)
 {
     bool waits = send_document(job);
     if (job->r == NULL) {
-        release(job);
+        job->in_flight = false;
+        if (job->pool_gone) {
+            release(job);
+        }
         return;
     }
     job->answered = true;

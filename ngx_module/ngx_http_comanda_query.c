@@ -279,17 +279,23 @@ static void handle_request_gone(void *data)
     }
     ngx_http_comanda_redis_cancel(&query->get);
     ngx_http_comanda_read_cancel(query->conf->main->postgres, &query->read);
-    arena_free(&query->arena);
+}
+
+// With the pool, not with the request: a frame of HTTP/2 that has left in part still points to the
+// body when the client resets its stream.
+static void free_memory(void *data)
+{
+    arena_free(data);
 }
 
 static struct query *new_query(ngx_http_request_t *r, const struct loc_conf *conf, struct str key)
 {
-    ngx_http_cleanup_t *cleanup = ngx_http_cleanup_add(r, sizeof(struct query));
-    if (cleanup == NULL) {
+    struct query *query = ngx_pcalloc(r->pool, sizeof(*query));
+    ngx_pool_cleanup_t *memory = ngx_pool_cleanup_add(r->pool, 0);
+    ngx_http_cleanup_t *cleanup = ngx_http_cleanup_add(r, 0);
+    if (query == NULL || memory == NULL || cleanup == NULL) {
         return NULL;
     }
-    struct query *query = cleanup->data;
-    ngx_memzero(query, sizeof(*query));
     query->r = r;
     query->conf = conf;
     query->id = (struct document_id){conf->main->tenant, conf->projection->collection, key};
@@ -297,7 +303,10 @@ static struct query *new_query(ngx_http_request_t *r, const struct loc_conf *con
     query->deadline =
         (ngx_event_t){.data = query, .log = ngx_cycle->log, .handler = handle_deadline};
     arena_init(&query->arena, QUERY_ARENA_BLOCK, QUERY_ARENA_MAX);
+    memory->handler = free_memory;
+    memory->data = &query->arena;
     cleanup->handler = handle_request_gone;
+    cleanup->data = query;
     return query;
 }
 

@@ -150,3 +150,101 @@ def test_given_a_reader_slower_than_the_budget_then_it_gets_its_whole_page(edge)
     assert length > 3_000_000, "it must not fit into the buffers of a connection"
     assert len(body) == length
     assert "header already sent" not in edge.log()
+
+
+# ---- HTTP/2 -------------------------------------------------------------------------------------
+
+
+def curl(edge, path, *options):
+    """Status and body of one request over HTTP/2."""
+    done = subprocess.run(
+        ["curl", "-sS", "--http2-prior-knowledge", "-w", r"\n%{http_version} %{http_code}", "-H",
+         f"Authorization: Bearer {edge.shop.token('h2')}", *options,
+         f"http://127.0.0.1:{edge.h2_port}{path}"],
+        check=True, capture_output=True, text=True, timeout=30)
+    body, _, told = done.stdout.rpartition("\n")
+    version, status = told.split()
+    assert version == "2"
+    return int(status), json.loads(body)
+
+
+class Http2:
+    """A client that takes much and reads when it likes."""
+
+    DATA, HEADERS, RESET, SETTINGS, PING, WINDOW = 0, 1, 3, 4, 6, 8
+
+    def __init__(self, edge):
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.socket.settimeout(10)
+        self.socket.connect(("127.0.0.1", edge.h2_port))
+        self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        self.send(self.SETTINGS, 0, struct.pack(">HI", 4, 1 << 24))  # the window of a stream
+        self.send(self.WINDOW, 0, struct.pack(">I", 1 << 24))
+
+    def send(self, kind, stream, payload, flags=0):
+        head = struct.pack(">I", len(payload))[1:] + bytes([kind, flags])
+        self.socket.sendall(head + struct.pack(">I", stream) + payload)
+
+    @staticmethod
+    def text(value):
+        """A plain string of HPACK: its length in a prefix of seven bits, and its bytes."""
+        value, rest = value.encode(), b""
+        length = len(value)
+        if length >= 127:
+            rest, length = length - 127, 127
+            rest = bytes([rest % 128 | 128, rest // 128] if rest > 127 else [rest])
+        return bytes([length]) + rest + value
+
+    def get(self, stream, path, token):
+        block = (b"\x82\x86\x04" + self.text(path) + b"\x01" + self.text("shop")
+                 + b"\x0f\x08" + self.text("Bearer " + token))
+        self.send(self.HEADERS, stream, block, flags=5)  # ends the headers and the stream
+
+    def exactly(self, count):
+        got = b""
+        while len(got) < count:
+            part = self.socket.recv(count - len(got))
+            assert part, "the edge has closed the connection"
+            got += part
+        return got
+
+    def frame(self):
+        head = self.exactly(9)
+        payload = self.exactly(int.from_bytes(head[:3], "big"))
+        return head[3], head[4], payload
+
+
+def test_given_http2_then_a_client_places_reads_and_lists(edge):
+    status, placed = curl(edge, "/v1/orders", "-H", f"Idempotency-Key: {uuid7()}", "-H",
+                          "Content-Type: application/json", "-d", json.dumps(order_body()))
+    assert (status, placed["status"]) == (201, "placed")
+    assert curl(edge, f"/v1/orders/{placed['id']}") == (200, placed)
+    status, page = curl(edge, "/v1/orders")
+    assert status == 200 and "items" in page
+    status, problem = curl(edge, "/v1/orders/nothing")
+    assert (status, problem["status"]) == (404, 404)
+
+
+def test_given_streams_reset_in_the_middle_of_a_frame_then_what_follows_is_still_the_answer(edge):
+    given_documents(edge, "reset", count=30, size=250_000)
+    given_documents(edge, "next", of="y")
+    client = Http2(edge)
+    token = edge.shop.token("reset")
+    for n in range(30):
+        client.get(2 * n + 1, f"/v1/orders/reset{n + 1}", token)
+    time.sleep(0.5)  # until nothing more fits into the connection
+    for n in range(30):
+        client.send(client.RESET, 2 * n + 1, struct.pack(">I", 8))
+    edge.get("/v1/orders?limit=100", token=edge.shop.token("next"))  # takes what memory is free
+    client.send(client.PING, 0, b"are they")
+    received = b""
+    while True:
+        kind, flags, payload = client.frame()
+        if kind == client.DATA:
+            received += payload
+        if kind == client.PING and flags == 1:
+            break
+    client.socket.close()
+    assert len(received) > 1000
+    assert set(received) <= set(b'{"padding" : "x}'), "it is no document's"
