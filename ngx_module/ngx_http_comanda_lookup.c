@@ -185,7 +185,8 @@ static enum status fetch(struct ngx_http_comanda_lookups *lookups)
         entry->state = ENTRY_FETCHING;
         lookups->fetched[i] = entry;
         lookups->queries[i] = (struct stream_query){.stream = entry->stream};
-        document_fold_init(&lookups->folds[i], entry->projection, entry->stream, &lookups->arena);
+        document_fold_init(&lookups->folds[i], entry->projection, lookups->tenant, entry->stream,
+                           &lookups->arena);
     }
     return lookups->fetch_count == 0 ? STATUS_OK : start_read(lookups);
 }
@@ -230,7 +231,7 @@ static enum status take_rows(struct ngx_http_comanda_lookups *lookups,
             continue;
         }
         struct document document;
-        status = document_fold_finish(fold, lookups->tenant, &document);
+        status = document_fold_finish(fold, &document);
         if (status != STATUS_OK) {
             return status;
         }

@@ -149,7 +149,8 @@ static void add_candidate(struct query *query, struct uuid stream)
 {
     size_t i = query->candidates++;
     query->queries[i] = (struct stream_query){.stream = stream};
-    document_fold_init(&query->folds[i], query->conf->projection, stream, &query->arena);
+    document_fold_init(&query->folds[i], query->conf->projection, query->id.tenant, stream,
+                       &query->arena);
 }
 
 // A document's key is its stream's own id, or a natural name that the id is made from.
@@ -180,7 +181,7 @@ static void choose(struct query *query)
 {
     struct document document = {0};
     for (size_t i = 0; i < query->candidates && document.version == 0; i++) {
-        if (document_fold_finish(&query->folds[i], query->id.tenant, &document) != STATUS_OK ||
+        if (document_fold_finish(&query->folds[i], &document) != STATUS_OK ||
             !str_eq(document.key, query->id.key)) {
             document = (struct document){0};
         }

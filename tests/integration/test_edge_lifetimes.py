@@ -248,3 +248,17 @@ def test_given_streams_reset_in_the_middle_of_a_frame_then_what_follows_is_still
     client.socket.close()
     assert len(received) > 1000
     assert set(received) <= set(b'{"padding" : "x}'), "it is no document's"
+
+
+# ---- Others on the same log ---------------------------------------------------------------------
+
+
+def test_given_two_tenants_on_one_log_then_neither_sees_or_changes_what_is_the_others(edge):
+    order = edge.place().json["id"]
+    other = Edge(edge.shop, redis=edge.redis, http="comanda_tenant other;")
+    try:
+        assert other.get(f"/v1/orders/{order}").status == 404
+        assert other.cancel(order).status == 404
+    finally:
+        other.remove()
+    assert edge.get(f"/v1/orders/{order}").json["status"] == "placed"

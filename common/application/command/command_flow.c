@@ -99,7 +99,7 @@ static enum status finish_document(struct command_flow *flow, const struct docum
                                    struct document *document)
 {
     if (fold->projection != NULL) {
-        return document_fold_finish(fold, flow->request.tenant, document);
+        return document_fold_finish(fold, document);
     }
     // A context without a read model: what can be said of any stream.
     struct buffer out;
@@ -406,7 +406,7 @@ static void replay(struct command_flow *flow, const struct append_key *key)
 {
     flow->key = *key;
     document_fold_init(&flow->replay, context_projection_of(flow->request.type->category),
-                       key->stream, flow->arena);
+                       flow->request.tenant, key->stream, flow->arena);
     flow->replay_query = (struct stream_query){.stream = key->stream};
     flow->stage = STAGE_REPLAY;
     if (flow->replay.projection == NULL) { // nothing to read: id and version say all

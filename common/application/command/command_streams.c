@@ -34,8 +34,8 @@ static enum status begin_stream(struct command_streams *streams, size_t index,
     const struct stream_ref *ref = &streams->refs.items[index];
     struct loaded_stream *loaded = &streams->loaded[index];
     *loaded = (struct loaded_stream){0};
-    document_fold_init(&loaded->document, context_projection_of(ref->category), ref->id,
-                       streams->arena);
+    document_fold_init(&loaded->document, context_projection_of(ref->category), streams->tenant,
+                       ref->id, streams->arena);
     const struct aggregate *aggregate = context_aggregate(ref->category);
     if (context_of_category(ref->category) != own) {
         return begin_foreign(loaded, streams->arena);
@@ -60,6 +60,7 @@ enum status command_streams_begin(struct command_streams *streams, const struct 
                                   const struct command *command, bool read, struct arena *arena)
 {
     streams->refs.count = 0;
+    streams->tenant = command->tenant;
     streams->arena = arena;
     enum status status = type->streams(command, arena, &streams->refs);
     if (status != STATUS_OK) {
@@ -162,7 +163,7 @@ static enum status evolve(struct loaded_stream *loaded, const struct recorded_ev
 static enum status finish_foreign(struct loaded_stream *loaded)
 {
     struct document document;
-    enum status status = document_fold_finish(&loaded->document, (struct str){"", 0}, &document);
+    enum status status = document_fold_finish(&loaded->document, &document);
     if (status == STATUS_OK) {
         struct str *view = loaded->state;
         *view = document.version > 0 ? document.body : (struct str){NULL, 0};
@@ -176,8 +177,9 @@ static enum status take_stream(struct command_streams *streams, size_t index,
     struct loaded_stream *loaded = &streams->loaded[index];
     enum status status = restore(loaded, rows, streams->arena);
     for (size_t i = 0; i < rows->count && status == STATUS_OK; i++) {
-        if (!str_eq(rows->rows[i].category, streams->refs.items[index].category)) {
-            // An id of another kind of thing names nothing here.
+        if (!str_eq(rows->rows[i].category, streams->refs.items[index].category) ||
+            !str_eq(rows->rows[i].tenant, streams->tenant)) {
+            // An id of another kind of thing, or of another tenant's, names nothing here.
             loaded->complete = true;
             return loaded->state_fold == NULL ? finish_foreign(loaded) : STATUS_OK;
         }

@@ -20,6 +20,7 @@ struct loaded_stream {
 };
 
 struct command_streams {
+    struct str tenant;
     struct stream_refs refs;
     struct loaded_stream *loaded; // one a ref, as are the following
     void **states;

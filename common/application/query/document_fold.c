@@ -3,9 +3,10 @@
 #include "application/query/document_fold.h"
 
 void document_fold_init(struct document_fold *fold, const struct projection *projection,
-                        struct uuid stream, struct arena *arena)
+                        struct str tenant, struct uuid stream, struct arena *arena)
 {
-    *fold = (struct document_fold){.projection = projection, .stream = stream, .arena = arena};
+    *fold = (struct document_fold){
+        .projection = projection, .tenant = tenant, .stream = stream, .arena = arena};
 }
 
 static enum status begin(struct document_fold *fold)
@@ -65,7 +66,8 @@ enum status document_fold_rows(struct document_fold *fold, const struct recorded
                                size_t count, int32_t until_version)
 {
     for (size_t i = 0; i < count; i++) {
-        if (!str_eq(rows[i].category, fold->projection->category)) {
+        if (!str_eq(rows[i].category, fold->projection->category) ||
+            !str_eq(rows[i].tenant, fold->tenant)) {
             return STATUS_NOT_FOUND;
         }
         if (rows[i].version <= fold->version ||
@@ -93,11 +95,10 @@ static enum status encode(const struct document_fold *fold, struct document *doc
     return status;
 }
 
-enum status document_fold_finish(const struct document_fold *fold, struct str tenant,
-                                 struct document *document)
+enum status document_fold_finish(const struct document_fold *fold, struct document *document)
 {
     *document = (struct document){
-        .tenant = tenant, .collection = fold->projection->collection, .stream = fold->stream};
+        .tenant = fold->tenant, .collection = fold->projection->collection, .stream = fold->stream};
     if (fold->version == 0) {
         return STATUS_OK;
     }

@@ -10,6 +10,7 @@
 
 struct document_fold {
     const struct projection *projection;
+    struct str tenant;
     struct uuid stream;
     struct arena *arena;
     void *state;          // NULL before the first row
@@ -19,7 +20,7 @@ struct document_fold {
 
 // Memory comes from the arena and lives as long as it.
 void document_fold_init(struct document_fold *fold, const struct projection *projection,
-                        struct uuid stream, struct arena *arena);
+                        struct str tenant, struct uuid stream, struct arena *arena);
 
 // Applies the next event. STATUS_MALFORMED: it does not follow on, or cannot be read.
 enum status document_fold_event(struct document_fold *fold, const struct event_view *event,
@@ -27,11 +28,11 @@ enum status document_fold_event(struct document_fold *fold, const struct event_v
 
 // Applies rows in version order up to a version (0: all); those already folded are passed over, and
 // of commands and replies only the version counts. Copies what it keeps. Rows of a stream that is
-// not of the projection's category are STATUS_NOT_FOUND.
+// another tenant's, or not of the projection's category, are STATUS_NOT_FOUND.
 enum status document_fold_rows(struct document_fold *fold, const struct recorded_event *rows,
                                size_t count, int32_t until_version) MUST_CHECK;
 
 // The document; version 0 when there was no row. A document that is kept but not listed comes with
 // listed false.
-enum status document_fold_finish(const struct document_fold *fold, struct str tenant,
+enum status document_fold_finish(const struct document_fold *fold,
                                  struct document *document) MUST_CHECK;

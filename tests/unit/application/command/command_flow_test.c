@@ -236,6 +236,18 @@ Test(command_flow, given_the_id_of_a_stream_of_another_kind_then_it_is_not_found
     assert_answer(flow, ANSWER_NOT_FOUND);
 }
 
+Test(command_flow, given_an_order_of_another_tenant_then_it_is_not_found)
+{
+    struct command_flow *flow = given(cancelling());
+    (void)command_flow_next(flow);
+    struct recorded_event row = row_of(1, STR("OrderPlaced"), placed_data);
+    row.tenant = STR("other");
+    bring_rows(flow, &row, 1);
+    assert_wants(flow, FLOW_WANT_KEY);
+    bring_key(flow, false);
+    assert_answer(flow, ANSWER_NOT_FOUND);
+}
+
 Test(command_flow, given_a_command_that_stands_already_then_it_answers_without_appending)
 {
     struct command_flow *flow = given(cancelling());
