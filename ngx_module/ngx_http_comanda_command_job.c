@@ -142,6 +142,10 @@ static void handle_deadline(ngx_event_t *event)
     }
     bool twin = waits_for_twin(job);
     (void)withdraw(job);
+    if (job->answered) { // it is done, only Redis has not heard of it yet
+        answer(job, ngx_http_comanda_command_answer(job));
+        return;
+    }
     if (twin) {
         job->answered = true;
         answer(job, ngx_http_comanda_command_in_flight(job));

@@ -262,3 +262,16 @@ def test_given_two_tenants_on_one_log_then_neither_sees_or_changes_what_is_the_o
     finally:
         other.remove()
     assert edge.get(f"/v1/orders/{order}").json["status"] == "placed"
+
+
+# ---- A slow Redis -------------------------------------------------------------------------------
+
+
+def test_given_a_redis_slower_than_the_budget_then_what_is_done_is_answered_as_done(edge, gate):
+    order = edge.place().json["id"]
+    gate.open.clear()
+    try:
+        cancelled = edge.cancel(order)
+    finally:
+        gate.open.set()
+    assert (cancelled.status, cancelled.json["status"]) == (202, "cancelling")
