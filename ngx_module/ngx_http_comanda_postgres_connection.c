@@ -216,6 +216,7 @@ static void clear_result(struct ngx_http_comanda_connection *connection)
     connection->result = NULL;
 }
 
+// STATUS_UNKNOWN: no server said it, libpq itself did, and the session is of no use any more.
 static enum status judge(struct ngx_http_comanda_call *call, const PGresult *result)
 {
     ExecStatusType kind = PQresultStatus(result);
@@ -223,11 +224,13 @@ static enum status judge(struct ngx_http_comanda_call *call, const PGresult *res
         return STATUS_OK;
     }
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    ngx_cpystrn((u_char *)call->sqlstate, (u_char *)(sqlstate == NULL ? "" : sqlstate),
-                sizeof(call->sqlstate));
+    if (sqlstate == NULL) {
+        return STATUS_UNKNOWN;
+    }
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    ngx_cpystrn((u_char *)call->sqlstate, (u_char *)sqlstate, sizeof(call->sqlstate));
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "comanda: PostgreSQL refused \"%s\": %s %s",
-                  call->statement.name, call->sqlstate,
-                  PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+                  call->statement.name, call->sqlstate, message == NULL ? "" : message);
     return STATUS_REFUSED;
 }
 
@@ -249,6 +252,10 @@ static void statement_ended(struct ngx_http_comanda_connection *connection)
 {
     struct ngx_http_comanda_call *call = connection->call;
     enum status status = judge(call, connection->result);
+    if (status == STATUS_UNKNOWN) {
+        lose(connection, PQresultErrorMessage(connection->result), STATUS_UNKNOWN);
+        return;
+    }
     if (status == STATUS_REFUSED && strncmp(call->sqlstate, "57P0", 4) == 0) {
         clear_result(connection);
         lose(connection, "the server is shutting down", STATUS_UNKNOWN);
