@@ -343,14 +343,23 @@ static void handle_done(struct ngx_http_comanda_call *call, enum status status,
     }
 }
 
-static struct batch *next_batch(struct ngx_http_comanda_batches *batches)
+static struct batch *take_half(struct ngx_http_comanda_batches *batches)
 {
-    if (ngx_queue_empty(&batches->halves)) {
-        return gather(batches);
-    }
     struct batch *batch = ngx_queue_data(ngx_queue_head(&batches->halves), struct batch, link);
     ngx_queue_remove(&batch->link);
     return batch;
+}
+
+void ngx_http_comanda_batches_give_up(struct ngx_http_comanda_batches *batches)
+{
+    while (!ngx_queue_empty(&batches->halves)) {
+        answer_all(take_half(batches), STATUS_UNAVAILABLE, NULL);
+    }
+}
+
+static struct batch *next_batch(struct ngx_http_comanda_batches *batches)
+{
+    return ngx_queue_empty(&batches->halves) ? gather(batches) : take_half(batches);
 }
 
 static struct ngx_http_comanda_call *offer(struct ngx_http_comanda_source *source)

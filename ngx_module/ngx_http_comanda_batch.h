@@ -36,6 +36,13 @@ void ngx_http_comanda_batches_free(struct ngx_http_comanda_batches *batches);
 enum status ngx_http_comanda_append_start(struct ngx_http_comanda_postgres *postgres,
                                           struct ngx_http_comanda_append *append) MUST_CHECK;
 
+// Does it wait while another with its key is in flight?
+bool ngx_http_comanda_append_has_twin(struct ngx_http_comanda_postgres *postgres,
+                                      const struct ngx_http_comanda_append *append);
+
+// No session is left: what was refused as part of a batch and was to be tried again is given up.
+void ngx_http_comanda_batches_give_up(struct ngx_http_comanda_batches *batches);
+
 // True: it was still waiting, is certainly not written, and done will not be called. False: it is
 // in flight, done will come.
 bool ngx_http_comanda_append_cancel(struct ngx_http_comanda_postgres *postgres,

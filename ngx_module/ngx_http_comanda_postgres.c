@@ -147,6 +147,9 @@ void ngx_http_comanda_postgres_closed(struct ngx_http_comanda_connection *connec
                       "comanda: PostgreSQL \"%*s\" is lost: %*s; trying again, up to each 5 s",
                       postgres->name.len, postgres->name.data, len, why);
     }
+    if (postgres->open == 0) {
+        ngx_http_comanda_batches_give_up(postgres->batches);
+    }
 }
 
 // --- the directive ---
