@@ -64,14 +64,17 @@ static void drop_marks(struct batch *batch)
     batch->mark_count = 0;
 }
 
+static bool has_key_in_flight(struct ngx_http_comanda_batches *batches,
+                              const struct append_item *item)
+{
+    return item->key != NULL && ngx_http_comanda_marks_has(&batches->marks, item->key->id);
+}
+
 // Two of one stream, or two with one key, are never in flight together: the second waits for the
 // first and then finds out what became of it.
-static bool is_blocked(struct ngx_http_comanda_batches *batches,
-                       struct ngx_http_comanda_append *append)
+static bool is_blocked(struct ngx_http_comanda_batches *batches, const struct append_item *item)
 {
-    const struct append_item *item = append->item;
-    append->twin = item->key != NULL && ngx_http_comanda_marks_has(&batches->marks, item->key->id);
-    if (append->twin) {
+    if (has_key_in_flight(batches, item)) {
         return true;
     }
     for (size_t i = 0; i < item->stream_count; i++) {
@@ -193,7 +196,7 @@ static void gather_from(struct batch *batch, ngx_queue_t *queue, size_t room)
         struct ngx_http_comanda_append *append =
             ngx_queue_data(at, struct ngx_http_comanda_append, link);
         at = ngx_queue_next(at);
-        if (is_blocked(batch->batches, append)) {
+        if (is_blocked(batch->batches, append->item)) {
             continue;
         }
         if (!add_member(batch, append, room)) {
@@ -400,11 +403,16 @@ enum status ngx_http_comanda_append_start(struct ngx_http_comanda_postgres *post
         return status;
     }
     append->state = APPEND_WAITING;
-    append->twin = false;
     ngx_queue_insert_tail(append->high ? &batches->high : &batches->normal, &append->link);
     (*counter_of(batches, append->high))++;
     ngx_http_comanda_postgres_wake(postgres);
     return STATUS_OK;
+}
+
+bool ngx_http_comanda_append_has_twin(struct ngx_http_comanda_postgres *postgres,
+                                      const struct ngx_http_comanda_append *append)
+{
+    return append->state == APPEND_WAITING && has_key_in_flight(postgres->batches, append->item);
 }
 
 bool ngx_http_comanda_append_cancel(struct ngx_http_comanda_postgres *postgres,

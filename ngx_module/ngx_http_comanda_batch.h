@@ -19,7 +19,6 @@ struct ngx_http_comanda_append {
     void (*done)(struct ngx_http_comanda_append *append, enum status status,
                  const struct append_verdict *verdict);
     enum append_state state;
-    bool twin; // waits because another with its key is in flight
 };
 
 // Declares the metrics; while the configuration is read.

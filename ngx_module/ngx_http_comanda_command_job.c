@@ -111,9 +111,9 @@ static void answer(struct ngx_http_comanda_command_job *job, ngx_int_t rc)
 
 // --- the deadline ---
 
-static bool waits_for_twin(const struct ngx_http_comanda_command_job *job)
+static bool waits_for_twin(struct ngx_http_comanda_command_job *job)
 {
-    return job->append.state == APPEND_WAITING && job->append.twin;
+    return ngx_http_comanda_append_has_twin(postgres_of(job), &job->append);
 }
 
 static ngx_msec_t budget_of(struct ngx_http_comanda_command_job *job)

@@ -201,18 +201,24 @@ def test_given_a_twin_that_waits_too_long_then_it_is_told_so(own):
     edge.wait_ready()
     lock = LockedTable(edge.shop)
     answers = []
-    first = threading.Thread(target=lambda: answers.append(edge.place(key)))
-    first.start()
+    threads = []
+
+    def place(sent):
+        threads.append(threading.Thread(target=lambda: answers.append(edge.place(sent))))
+        threads[-1].start()
+
+    place(key)
     until(lambda: lock.waiting() == 1, "the first waits for the table")
+    place(str(uuid7()))
+    until(lambda: lock.waiting() == 2, "no session is left that would ask for work")
     begun = time.monotonic()
-    twin = threading.Thread(target=lambda: answers.append(edge.place(key)))
-    twin.start()
+    place(key)
     time.sleep(3)
     lock.release()
-    first.join()
-    twin.join()
+    for thread in threads:
+        thread.join()
     assert time.monotonic() - begun < 6
-    assert sorted(answer.status for answer in answers) == [201, 409]
+    assert sorted(answer.status for answer in answers) == [201, 201, 409]
     assert [answer.slug for answer in answers if answer.status == 409] == ["in-flight"]
     again = edge.place(key)
     assert again.status == 201 and again.headers["idempotency-replayed"] == "true"
