@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One demo a session, driven as a stranger would: by its env file, HTTP and comandactl."""
+"""One demo a session, driven as a stranger would: by its env file, HTTP and comandactl (docs/http.md
+says what else a test may know)."""
 import os
 import pathlib
 import shutil

@@ -1,10 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/http.md, Status and sandbox marks: every way an order ends, in the log and at the provider."""
 import json
+import os
+import signal
+import time
 
 import pytest
 
-from shop import an_order, assert_document
+from books import CONFIRMED, Books, assert_undone, books_of, derived
+from shop import an_order, assert_document, assert_problem
+
+AUTHORIZED_AND_VOIDED = {"payment": ["PaymentAuthorized", "PaymentVoided"],
+                         "provider": ["authorize done", "void done"]}
+# Nothing was authorised, and the provider remembers that nothing may be.
+NEVER_AUTHORIZED = Books(payment=["PaymentVoided"], provider=["void tombstone"])
+RELEASED = ["ReservationMade", "ReservationReleased"]
 
 
 def events_of(log, order_id):
@@ -12,61 +22,81 @@ def events_of(log, order_id):
                                   "kind = 'event' order by version", order_id)]
 
 
-def journal_of(log, order_id, party):
-    """What really happened at the provider or carrier for this order."""
-    return log("select j.operation, j.outcome from sandbox.journal j where j.party = %s and "
-               "split_part(j.key, ':', 1)::uuid in (select stream_id from comanda.events "
-               "where meta->>'correlation_id' = (select meta->>'correlation_id' "
-               "from comanda.events where stream_id = %s and version = 1)) "
-               "order by j.recorded_at", party, order_id)
+def stock_moves(log, order_id):
+    """What the request that placed the order has moved: type, SKU and quantity."""
+    return log("select type, (select r.data->>'sku' from comanda.events r where "
+               "r.stream_id = e.stream_id and r.type = 'StockReceived' limit 1), "
+               "(data->>'quantity')::int from comanda.events e "
+               "where category = 'stock_item' and kind = 'event' and meta->>'correlation_id' = "
+               "(select meta->>'correlation_id' from comanda.events "
+               "where stream_id = %s and version = 1) order by position", order_id)
 
 
-def rejected(customer, seconds=15, **changes):
+@pytest.fixture
+def books(log):
+    """What the log and the parties keep of one order."""
+    return lambda order: books_of(log, [order["id"]])[order["id"]]
+
+
+def wait_until(what, seconds, message):
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, message
+        time.sleep(0.02)
+
+
+def rejected(customer, code, seconds=15, **changes):
     order = customer.wait(customer.placed(an_order(**changes))["id"], seconds)
     assert order["status"] == "rejected", order
+    assert order["rejection"]["code"] == code, order
     assert_document(order)
     return order
 
 
-def test_confirmed_means_captured_once_reserved_and_scheduled(ana, log):
+def test_confirmed_means_captured_once_reserved_and_scheduled(ana, log, books):
     order = ana.wait(ana.placed(an_order("SKU-11", 3))["id"])
     assert order["status"] == "confirmed"
     assert events_of(log, order["id"]) == ["OrderPlaced", "OrderConfirmed"]
-    done = [operation for operation, outcome in journal_of(log, order["id"], "payment_provider")
-            if outcome == "done"]
-    assert done == ["authorize", "capture"]
+    wait_until(lambda: "ReservationCommitted" in books(order).reservation, 5,
+               "the reservation is not committed")
+    assert books(order) == CONFIRMED
+    assert stock_moves(log, order["id"]) == [("StockReserved", "SKU-11", 3),
+                                             ("StockCommitted", "SKU-11", 3)]
 
 
-def test_short_stock_rejects_and_voids_the_payment(ana, log):
-    order = rejected(ana, sku="SKU-SHORT", quantity=1)
-    assert order["rejection"]["code"] == "stock_short"
-    done = [operation for operation, outcome in journal_of(log, order["id"], "payment_provider")
-            if outcome == "done"]
-    assert done[0] == "authorize" and "capture" not in done and len(done) == 2
+def test_short_stock_rejects_and_voids_the_payment(ana, books):
+    order = rejected(ana, "stock_short", sku="SKU-SHORT", quantity=1)
+    assert books(order) == Books(**AUTHORIZED_AND_VOIDED, reservation=["ReservationRefused"])
 
 
-def test_short_stock_of_one_line_reserves_none_of_the_others(ana, log):
+def test_short_stock_of_one_line_reserves_none_of_the_others(ana, log, books):
     lines = [{"sku": "SKU-12", "quantity": 5}, {"sku": "SKU-SHORT", "quantity": 1}]
-    order = ana.wait(ana.placed(an_order(lines=lines))["id"])
-    assert order["rejection"]["code"] == "stock_short"
+    order = rejected(ana, "stock_short", lines=lines)
+    assert stock_moves(log, order["id"]) == []
+    assert books(order) == Books(**AUTHORIZED_AND_VOIDED, reservation=["ReservationRefused"])
 
 
-def test_a_declined_card_rejects(ana):
-    assert rejected(ana, token="tok_declined")["rejection"]["code"] == "payment_declined"
+def test_a_declined_card_rejects(ana, books):
+    order = rejected(ana, "payment_declined", token="tok_declined")
+    assert books(order) == Books(payment=["PaymentDeclined"], provider=["authorize refused"])
 
 
-def test_a_capture_that_fails_rejects_and_undoes_everything(ana, log):
-    order = rejected(ana, token="tok_capture_fails")
-    assert order["rejection"]["code"] == "payment_declined"
-    done = [operation for operation, outcome in journal_of(log, order["id"], "payment_provider")
-            if outcome == "done"]
-    assert "capture" not in done
+def test_a_capture_that_fails_rejects_and_undoes_everything(ana, log, books):
+    order = rejected(ana, "payment_declined", sku="SKU-14", quantity=4, token="tok_capture_fails")
+    assert books(order) == Books(
+        payment=["PaymentAuthorized", "PaymentVoided"], reservation=RELEASED,
+        shipment=["ShipmentScheduled", "ShipmentCancelled"],
+        provider=["authorize done", "capture refused", "void done"],
+        carrier=["schedule done", "cancel done"])
+    assert stock_moves(log, order["id"]) == [("StockReserved", "SKU-14", 4),
+                                             ("StockReleased", "SKU-14", 4)]
 
 
-def test_a_carrier_that_refuses_rejects(ana):
+def test_a_carrier_that_refuses_rejects(ana, books):
     address = dict(an_order()["ship_to"], postal_code="00000-000")
-    order = rejected(ana, ship_to=address)
-    assert order["rejection"]["code"] == "shipment_refused"
+    order = rejected(ana, "shipment_refused", ship_to=address)
+    assert books(order) == Books(**AUTHORIZED_AND_VOIDED, reservation=RELEASED,
+                                 shipment=["ShipmentRefused"], carrier=["schedule refused"])
 
 
 def timed_out(demo, customer, token):
@@ -75,29 +105,75 @@ def timed_out(demo, customer, token):
     return order
 
 
-def test_a_silent_provider_ends_by_the_steps_timeout(demo, ana):
-    timed_out(demo, ana, "tok_silent")
+def test_a_silent_provider_ends_by_the_steps_timeout(demo, ana, books):
+    assert books(timed_out(demo, ana, "tok_silent")) == NEVER_AUTHORIZED
 
 
-def test_a_late_answer_changes_nothing_any_more(demo, ana, log):
+def test_a_late_answer_changes_nothing_any_more(demo, ana, books):
     order = timed_out(demo, ana, "tok_late")
-    done = [operation for operation, outcome in journal_of(log, order["id"], "payment_provider")
-            if outcome == "done"]
-    assert done[0] == "authorize" and "capture" not in done
+    assert books(order) == Books(payment=["PaymentVoided"],
+                                 provider=["authorize done", "void done"])
 
 
-def test_a_cancelled_order_holds_nothing(ana, log):
+def test_a_cancelled_order_holds_nothing(ana, log, books):
     order = ana.placed(an_order("SKU-13", 2, token="tok_silent"))
     assert ana.cancel(order["id"]).status_code == 202
     assert ana.wait(order["id"], 90)["status"] == "cancelled"
     assert events_of(log, order["id"]) == ["OrderPlaced", "OrderCancelRequested", "OrderCancelled"]
+    assert books(order) in (NEVER_AUTHORIZED, Books())  # Books(): it came before the saga began
 
 
-def test_an_operator_aborts_a_silent_order(ana, ctl):
+def cancelled_while(demo, customer, log, name, command):
+    """An order that is cancelled while one daemon stands still, and so the saga waits for it."""
+    def is_sent(order):
+        return log("select 1 from comanda.events where stream_id = %s and kind = 'command' and "
+                   "type = %s", derived(order["id"], "saga:order_fulfilment"), command)
+    stopped = demo.pid(name)
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        order = customer.placed(an_order("SKU-15", 2))
+        if command:
+            wait_until(lambda: is_sent(order), 10, f"{command} was not sent")
+        answer = customer.cancel(order["id"])
+        assert answer.status_code == 202 and answer.json()["status"] == "cancelling"
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    assert customer.wait(order["id"])["status"] == "cancelled"
+    assert events_of(log, order["id"]) == ["OrderPlaced", "OrderCancelRequested", "OrderCancelled"]
+    return order
+
+
+def test_cancelled_before_the_saga_has_begun_nothing_is_reserved(demo, ana, log, books):
+    book = books(cancelled_while(demo, ana, log, "saga", None))
+    assert_undone(book)
+    assert book.reservation == [] and book.shipment == []
+
+
+def test_cancelled_while_the_stock_is_being_reserved_it_is_released(demo, ana, log, books):
+    book = books(cancelled_while(demo, ana, log, "inventory", "reserve"))
+    assert book == Books(**AUTHORIZED_AND_VOIDED, reservation=RELEASED)
+
+
+def test_cancelled_while_the_shipment_is_being_scheduled_it_is_cancelled(demo, ana, log, books):
+    book = books(cancelled_while(demo, ana, log, "shipping", "schedule"))
+    assert book == Books(**AUTHORIZED_AND_VOIDED, reservation=RELEASED,
+                         shipment=["ShipmentScheduled", "ShipmentCancelled"],
+                         carrier=["schedule done", "cancel done"])
+
+
+def test_cancelled_after_the_end_it_stays_confirmed(ana, log, books):
+    order = ana.wait(ana.placed()["id"])
+    assert_problem(ana.cancel(order["id"]), 409, "order-not-cancellable")
+    wait_until(lambda: books(order) == CONFIRMED, 5, "it is not what a confirmed order must be")
+    assert events_of(log, order["id"]) == ["OrderPlaced", "OrderConfirmed"]
+
+
+def test_an_operator_aborts_a_silent_order(ana, ctl, books):
     order = ana.placed(an_order(token="tok_silent"))
     ctl("saga", "abort", order["id"])
     ended = ana.wait(order["id"], 30)
     assert ended["status"] == "rejected" and ended["rejection"]["code"] == "aborted"
+    assert_undone(books(order))
 
 
 def test_loading_the_same_stock_twice_counts_once(ctl, log, tmp_path):
