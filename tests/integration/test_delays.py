@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Delays of the failure ladder that are changed while queues exist: told, and mended without loss."""
 import json
+import threading
 
 import pika
 import pytest
@@ -51,6 +52,29 @@ def put_to_rest(shop, count):
     return ids
 
 
+class LateComer:
+    """Puts a message into a queue that is being replaced, right after it has been emptied."""
+
+    def __init__(self, shop, queue):
+        self.broker, self.queue, self.id = shop.broker, queue, str(uuid7())
+        self.result = None
+        self.mender = threading.Thread(target=lambda: setattr(self, "result", rows(shop, "mend")))
+
+    def consumers(self):
+        return self.broker.channel.queue_declare(self.queue, passive=True).method.consumer_count
+
+    def while_mending(self):
+        self.mender.start()
+        until(lambda: self.consumers() == 1, "it is being emptied", 60, every=0.01)
+        until(lambda: self.consumers() == 0, "it has been emptied", 60, every=0.01)
+        self.broker.channel.basic_publish(
+            "", self.queue, b"{}",
+            pika.BasicProperties(message_id=self.id, delivery_mode=2,
+                                 headers={"comanda-attempts": 1}))
+        self.mender.join()
+        return self.result
+
+
 def taken(shop, queue, count):
     got = {}
     def take():
@@ -80,10 +104,11 @@ def test_changed_delays_are_told_and_mended_and_what_rests_is_not_lost(shop, mon
     code, different = rows(shop, "check")
     assert code == 1 and len(different) == 6
     assert different[0]["has"] == "30000" and different[0]["wants"] == "2000"
-    code, mended = rows(shop, "mend")
+    late = LateComer(shop, "comanda.payment.retry.1")
+    code, mended = late.while_mending()
     assert code == 0 and [each["done"] for each in mended] == ["replaced"] * 6
     assert rows(shop, "check") == (0, [])
-    assert taken(shop, "comanda.payment", 150) == dict.fromkeys(ids, 1)
+    assert taken(shop, "comanda.payment", 151) == dict.fromkeys([*ids, late.id], 1)
     until(lambda: differing(shop) == 0, "the relay sees it")
     assert doctor_says_of_delays(shop, monkeypatch, NEW)["status"] == "ok"
 

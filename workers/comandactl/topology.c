@@ -11,6 +11,7 @@
 enum {
     LEAVE_MS = 1000, // for messages that have rested and are on their way into the work queue
     MOVE_MAX = TOPOLOGY_RETRY_MAX,
+    ROUNDS_MAX = 5, // of emptying a queue that gets messages all the same
     JSON_BYTES_MAX = 1024 * 1024
 };
 
@@ -82,7 +83,7 @@ static void add(struct mending *mending, const char *done)
 }
 
 // Nothing gets in, what rests goes back to work at once, and what was on its way has left.
-static enum ctl_exit empty(struct mending *mending, const struct topology_queue *queue)
+static enum ctl_exit empty_once(struct mending *mending, const struct topology_queue *queue)
 {
     struct topology_report report = {0};
     enum status status =
@@ -95,6 +96,40 @@ static enum ctl_exit empty(struct mending *mending, const struct topology_queue 
     enum ctl_exit code = move_messages(mending->ctl, &mending->settings, &move);
     (void)usleep(LEAVE_MS * 1000);
     return code;
+}
+
+static enum status count_messages(struct mending *mending, const struct topology_queue *queue,
+                                  int64_t *count)
+{
+    const struct topology one = {.queues = queue, .queue_count = 1};
+    struct topology_queue_state state = {.exists = false};
+    struct topology_report report;
+    enum status status = topology_check(mending->connection, &one, &state, &report);
+    mending->report = status == STATUS_OK ? mending->report : report;
+    *count = state.messages;
+    return status;
+}
+
+// Looks again, as late as can be: a relay that starts or takes over binds every queue, and what
+// then came in would go with the queue.
+static enum ctl_exit empty(struct mending *mending, const struct topology_queue *queue)
+{
+    int64_t left = 1;
+    for (int round = 0; round < ROUNDS_MAX && left > 0; round++) {
+        enum ctl_exit code = empty_once(mending, queue);
+        if (code != CTL_OK) {
+            return code;
+        }
+        enum status status = count_messages(mending, queue, &left);
+        if (status != STATUS_OK) {
+            return failed(mending, status);
+        }
+    }
+    return left == 0 ? CTL_OK
+                     : ctl_fail(mending->ctl, CTL_NO,
+                                "%.*s gets messages again and again, and stays as it is: let one "
+                                "relay run and none start meanwhile, then mend again",
+                                STR_FMT(queue->name));
 }
 
 static enum ctl_exit mend(struct mending *mending, size_t at)
