@@ -46,6 +46,13 @@ static const char exit_codes[] = "exit codes:\n"
                                  "  4  a server or a rule refuses\n"
                                  "  5  no memory, or a file that cannot be read or used\n";
 
+// Whoever is on the machine sees the lines of all processes.
+static const char secrets[] = "secrets:\n"
+                              "  a file named by COMANDA_POSTGRES_FILE, COMANDA_AMQP_FILE or"
+                              " COMANDA_REDIS_FILE holds\n"
+                              "  what the variable without _FILE would: a password in an option"
+                              " shows in `ps`\n";
+
 static void print_options(FILE *out, const struct ctl_option *options)
 {
     for (; options != NULL && options->name != NULL; options++) {
@@ -73,7 +80,7 @@ static void print_noun_help(FILE *out, const struct ctl_noun *noun)
     }
     fprintf(out, "\noptions:\n");
     print_options(out, common_options);
-    fprintf(out, "\nexamples:\n%s\n%s", noun->examples, exit_codes);
+    fprintf(out, "\nexamples:\n%s\n%s\n%s", noun->examples, secrets, exit_codes);
 }
 
 static void print_help(FILE *out)
@@ -86,8 +93,8 @@ static void print_help(FILE *out)
     }
     fprintf(out, "\noptions:\n");
     print_options(out, common_options);
-    fprintf(out, "\n`comandactl NOUN --help` shows a noun's options and examples.\n\n%s",
-            exit_codes);
+    fprintf(out, "\n`comandactl NOUN --help` shows a noun's options and examples.\n\n%s\n%s",
+            secrets, exit_codes);
 }
 
 const char *ctl_option_value(const struct ctl *ctl, const char *name)

@@ -12,6 +12,9 @@
 enum {
     LOOK_EVERY_MS = 15000,
     LOOK_SHARE = 50, // a look that takes long, with very many sagas, takes 1/50 of the time at most
+    // 1/10 while a message is in doubt or a definition is lacking: later, messages of a version
+    // that is not loaded would come to the end of their ladder.
+    DOUBT_SHARE = 10,
     ARENA_BLOCK = 16 * 1024,
     ARENA_MAX = 1024 * 1024,
     DETAIL_MAX = 256
@@ -26,7 +29,7 @@ void saga_versions_init(struct saga_versions *versions, struct runtime *runtime,
 
 void saga_versions_doubt(struct saga_versions *versions)
 {
-    versions->look_at_ms = 0;
+    versions->look_at_ms = versions->doubt_at_ms;
 }
 
 // Says of the first that is lacking what to do, and counts the sagas of them all.
@@ -70,8 +73,10 @@ static void look(struct runtime *runtime, struct saga_versions *versions)
     }
     arena_free(&arena);
     int64_t now_ms = runtime_monotonic_ms();
-    int64_t pause_ms = (now_ms - began_ms) * LOOK_SHARE;
+    int64_t took_ms = now_ms - began_ms;
+    int64_t pause_ms = took_ms * LOOK_SHARE;
     versions->look_at_ms = now_ms + (pause_ms > LOOK_EVERY_MS ? pause_ms : LOOK_EVERY_MS);
+    versions->doubt_at_ms = now_ms + took_ms * DOUBT_SHARE;
 }
 
 bool saga_versions_ready(struct runtime *runtime, void *context)
@@ -80,7 +85,8 @@ bool saga_versions_ready(struct runtime *runtime, void *context)
     if (!parts_ready(runtime, versions->parts)) {
         return false;
     }
-    if (versions->lacking || runtime_monotonic_ms() >= versions->look_at_ms) {
+    int64_t due_ms = versions->lacking ? versions->doubt_at_ms : versions->look_at_ms;
+    if (runtime_monotonic_ms() >= due_ms) {
         look(runtime, versions);
     }
     return !versions->lacking;

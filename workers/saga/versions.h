@@ -14,14 +14,16 @@
 struct saga_versions {
     struct parts *parts;
     const struct saga_definitions *definitions;
-    bool lacking;       // at the last look
-    int64_t look_at_ms; // the next one
+    bool lacking;        // at the last look
+    int64_t look_at_ms;  // the next one
+    int64_t doubt_at_ms; // the next one in doubt, never before
 };
 
 void saga_versions_init(struct saga_versions *versions, struct runtime *runtime,
                         struct parts *parts, const struct saga_definitions *definitions);
 
-// A message met a version that is not loaded: the next question looks again.
+// A message met a version that is not loaded, or may have: the next question looks again, unless
+// looks would then take more than a tenth of the time.
 void saga_versions_doubt(struct saga_versions *versions);
 
 // As consumer.ready, context a struct saga_versions: the parts' readiness, and "sagas".
