@@ -247,7 +247,7 @@ def test_stopped_and_started_again_it_finds_its_data_and_ctrl_c_ends_all(demo):
     assert len(orders) >= 5
     demo.make("stop")
     assert not list((demo.folder / "pids").glob("*.pid"))
-    demo.make("stop")
+    demo.call(DEMO, "stop")
 
     ports, env = read_assignments(demo.folder / "ports"), demo.env()
     with held(int(ports[name]) for name in TAKEN), in_foreground(demo) as said:
