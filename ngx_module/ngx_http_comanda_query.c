@@ -42,6 +42,7 @@ struct query {
     struct stream_query queries[CANDIDATES_MAX]; // the streams that may hold it
     struct document_fold folds[CANDIDATES_MAX];
     size_t candidates;
+    struct document found; // in the read schema
     ngx_event_t deadline;
 };
 
@@ -133,15 +134,15 @@ static void finish_with(struct query *query, const struct document *document, en
 
 // --- the log ---
 
-static void take_streams(struct ngx_http_comanda_read *read, enum status status,
-                         const struct ngx_http_comanda_read_answer *answer);
+typedef void take_fn(struct ngx_http_comanda_read *read, enum status status,
+                     const struct ngx_http_comanda_read_answer *answer);
 
-static enum status read_streams(struct query *query)
+static enum status read_streams(struct query *query, take_fn *take)
 {
     query->read = (struct ngx_http_comanda_read){.kind = READ_STREAMS,
                                                  .queries = query->queries,
                                                  .query_count = query->candidates,
-                                                 .done = take_streams};
+                                                 .done = take};
     return ngx_http_comanda_read_start(query->conf->main->postgres, &query->read);
 }
 
@@ -201,12 +202,46 @@ static void take_streams(struct ngx_http_comanda_read *read, enum status status,
         choose(query);
         return;
     }
-    if (status != STATUS_OK || read_streams(query) != STATUS_OK) {
+    if (status != STATUS_OK || read_streams(query, take_streams) != STATUS_OK) {
         finish(query, answer_unavailable(query->r));
     }
 }
 
 // --- the read schema ---
+
+// Its projector may be a moment behind, and whoever has written reads what he wrote.
+static void take_newer(struct ngx_http_comanda_read *read, enum status status,
+                       const struct ngx_http_comanda_read_answer *answer)
+{
+    struct query *query = ngx_queue_data(read, struct query, read);
+    if (status == STATUS_OK && answer->streams[0].count == 0) {
+        finish_with(query, &query->found, SOURCE_DOCUMENTS);
+        return;
+    }
+    query->candidates = 0;
+    add_candidate(query, query->found.stream);
+    if (status != STATUS_OK || read_streams(query, take_streams) != STATUS_OK) {
+        finish(query, answer_unavailable(query->r));
+    }
+}
+
+static bool keep_view(struct query *query, struct str *view)
+{
+    *view = arena_str(&query->arena, *view);
+    return view->data != NULL;
+}
+
+// The views of what was read end with the callback.
+static bool keep_document(struct query *query, const struct document *document)
+{
+    struct document *found = &query->found;
+    *found = *document;
+    found->tenant = query->id.tenant;
+    found->collection = query->id.collection;
+    found->key = query->id.key;
+    return keep_view(query, &found->owner) && keep_view(query, &found->filter) &&
+           keep_view(query, &found->sort) && keep_view(query, &found->body);
+}
 
 static void take_document(struct ngx_http_comanda_read *read, enum status status,
                           const struct ngx_http_comanda_read_answer *answer)
@@ -216,20 +251,22 @@ static void take_document(struct ngx_http_comanda_read *read, enum status status
         finish(query, answer_unavailable(query->r));
         return;
     }
-    if (answer->document.version == 0) {
-        list_candidates(query);
-        if (read_streams(query) != STATUS_OK) {
-            finish(query, answer_unavailable(query->r));
-        }
-        return;
-    }
-    struct document document = answer->document;
-    document.body = arena_str(&query->arena, document.body); // it is sent after this read is gone
-    if (document.body.data == NULL) {
+    if (!keep_document(query, &answer->document)) {
         finish(query, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
-    finish_with(query, &document, SOURCE_DOCUMENTS);
+    if (query->found.version == 0) {
+        list_candidates(query);
+        status = read_streams(query, take_streams);
+    } else {
+        query->candidates = 1;
+        query->queries[0] = (struct stream_query){.stream = query->found.stream,
+                                                  .after_version = query->found.version};
+        status = read_streams(query, take_newer);
+    }
+    if (status != STATUS_OK) {
+        finish(query, answer_unavailable(query->r));
+    }
 }
 
 static enum status read_document(struct query *query)

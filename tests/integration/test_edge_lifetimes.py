@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+import redis
 
 from daemon import until, uuid7
 from edge import Edge, LockedTable, Shop, free_port, order_body
@@ -262,6 +263,32 @@ def test_given_two_tenants_on_one_log_then_neither_sees_or_changes_what_is_the_o
     finally:
         other.remove()
     assert edge.get(f"/v1/orders/{order}").json["status"] == "placed"
+
+
+# ---- A projector that is behind -----------------------------------------------------------------
+
+
+def test_given_an_old_document_in_the_read_schema_then_the_log_has_the_last_word(edge):
+    placed = edge.place()
+    order = placed.json["id"]
+    assert edge.cancel(order).status == 202
+    edge.shop.database.rows("""
+        insert into comanda_read.documents (tenant, collection, key, stream, version, epoch, tx,
+                                            position, owner, filter, sort, listed, body)
+        values ('main', 'orders', %s, %s, 1, 1, 1, 1, 'ana', 'placed', 'a', true, %s)""",
+        order, order, placed.text.decode())
+    host, port = os.environ["COMANDA_TEST_REDIS"].split(":")
+    cache = redis.Redis(host, int(port))
+    for version, status in ((2, "cancelling"), (2, "cancelling")):  # from the log, then from Redis
+        cache.delete(*cache.keys(f"*{order}"))
+        found = edge.get(f"/v1/orders/{order}")
+        assert (found.json["version"], found.json["status"]) == (version, status)
+    edge.shop.database.rows("update comanda_read.documents set version = 2 where key = %s", order)
+    cache.delete(*cache.keys(f"*{order}"))
+    from_schema = 'comanda_queries_total{collection="orders",source="documents"'
+    before = edge.metric(from_schema)
+    assert edge.get(f"/v1/orders/{order}").status == 200
+    assert edge.metric(from_schema) == before + 1
 
 
 # ---- A slow Redis -------------------------------------------------------------------------------
