@@ -33,6 +33,7 @@ struct ngx_http_comanda_principal {
 // subrequests share it.
 struct ngx_http_comanda_ctx {
     const struct ngx_http_comanda_principal *principal; // NULL: nobody was verified
+    const void *guard;                                  // the comanda_jwt that verified it
     struct str correlation_id;                          // empty until the correlation module ran
     struct str traceparent;                             // likewise
     unsigned charged; // a bit a phase whose rate limits have counted this request

@@ -90,7 +90,8 @@ static bool read_bearer(struct str header, struct str *token)
     return token->len > 0 && memchr(token->data, ' ', token->len) == NULL;
 }
 
-static ngx_int_t set_principal(ngx_http_request_t *r, const struct token_claims *claims)
+static ngx_int_t set_principal(ngx_http_request_t *r, const struct jwt_guard *guard,
+                               const struct token_claims *claims)
 {
     struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
     struct ngx_http_comanda_principal *principal = ngx_palloc(r->pool, sizeof(*principal));
@@ -108,6 +109,7 @@ static ngx_int_t set_principal(ngx_http_request_t *r, const struct token_claims 
         return NGX_ERROR;
     }
     ctx->principal = principal;
+    ctx->guard = guard;
     return NGX_OK;
 }
 
@@ -145,7 +147,7 @@ static ngx_int_t authenticate(ngx_http_request_t *r, const struct jwt_guard *gua
     ngx_int_t rc = NGX_DECLINED;
     if (fault != JWT_OK) {
         rc = refuse_token(r, guard, "invalid_token", jwt_fault_text(fault));
-    } else if (set_principal(r, &claims) != NGX_OK) {
+    } else if (set_principal(r, guard, &claims) != NGX_OK) {
         rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     arena_reset(&token_arena);
@@ -159,7 +161,8 @@ ngx_int_t ngx_http_comanda_jwt_check(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
     const struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
-    if (ctx == NULL || ctx->principal == NULL) { // known already after an internal redirect
+    // Known already after an internal redirect, unless it led to where another key counts.
+    if (ctx == NULL || ctx->principal == NULL || ctx->guard != conf->guard) {
         ngx_int_t rc = authenticate(r, conf->guard);
         if (rc != NGX_DECLINED) {
             return rc;

@@ -122,6 +122,17 @@ def test_a_changed_key_counts_after_a_reload(start_nginx, upstream):
     assert get(nginx, bearer=token()).status_code == 401
 
 
+def test_given_a_redirect_to_another_key_then_the_token_is_verified_anew(start_nginx, upstream):
+    nginx = start_nginx(f"""
+        location /own {{ comanda_jwt key_file={{folder}}/key; try_files /none @own; }}
+        location /others {{ comanda_jwt key_file={{folder}}/key; try_files /none @others; }}
+        location @own {{ comanda_jwt key_file={{folder}}/key; proxy_pass {upstream.url}; }}
+        location @others {{ comanda_jwt key_file={{folder}}/other; proxy_pass {upstream.url}; }}
+        """, http=HTTP, files={"key": KEY, "other": "o" * 32})
+    assert get(nginx, "/own", bearer=token()).status_code == 200
+    assert get(nginx, "/others", bearer=token()).status_code == 401
+
+
 # ---- Rates ---------------------------------------------------------------------------------------
 
 LIMIT = "comanda_limit zone=callers key=$arg_who rate=2r/s burst=3;"
