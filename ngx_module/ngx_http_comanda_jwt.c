@@ -18,6 +18,7 @@ struct loc_conf {
     struct jwt_guard *guard; // NULL: off
     ngx_flag_t stated;       // a comanda_jwt stands at this level
     ngx_array_t *scopes;     // of ngx_str_t; NULL: none required
+    bool scopes_stated;      // a comanda_require_scope stands at this level
 };
 
 // For reading one token at a time; reset after each.
@@ -259,7 +260,7 @@ static char *make_verifier(ngx_conf_t *cf, struct jwt_arguments *arguments, stru
     enum status status =
         jwt_verifier_new((struct str){key, (size_t)len}, arguments->issuer, arguments->audience,
                          (int)arguments->leeway_s, &guard->verifier);
-    ngx_memzero(key, sizeof(key));
+    ngx_explicit_memzero(key, sizeof(key));
     if (status != STATUS_OK) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "comanda_jwt: key_file \"%V\" holds %z bytes, HS256 takes %d to %d",
@@ -320,6 +321,7 @@ static char *set_scope(ngx_conf_t *cf, ngx_command_t *directive, void *data)
         }
         *scope = words[i];
     }
+    conf->scopes_stated = true;
     return conf->scopes == NULL ? NGX_CONF_ERROR : NGX_CONF_OK;
 }
 
@@ -330,6 +332,11 @@ static void *create_loc_conf(ngx_conf_t *cf)
         conf->stated = NGX_CONF_UNSET;
     }
     return conf;
+}
+
+static bool asks_nobody(const struct loc_conf *conf)
+{
+    return conf->scopes_stated && conf->stated == 1 && conf->guard == NULL;
 }
 
 static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
@@ -346,6 +353,10 @@ static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
     if (conf->scopes != NULL && conf->guard == NULL && conf->stated != 1) {
         return "comanda_require_scope needs a comanda_jwt at this level or above";
+    }
+    // One from above ends where a location says off; one that stands there itself is a mistake.
+    if (asks_nobody(conf) || asks_nobody(outer)) {
+        return "comanda_require_scope stands where comanda_jwt is off: nobody would be asked";
     }
     return NGX_CONF_OK;
 }
