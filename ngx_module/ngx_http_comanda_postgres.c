@@ -238,14 +238,11 @@ static char *find_server(ngx_conf_t *cf, struct ngx_http_comanda_postgres *postg
 
 static char *read_conninfo(ngx_conf_t *cf, struct ngx_http_comanda_postgres *postgres)
 {
-    char *message = NULL;
-    PQconninfoOption *options = PQconninfoParse(postgres->conninfo, &message);
-    if (options == NULL) {
-        size_t len = message == NULL ? 0 : strcspn(message, "\r\n");
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "comanda_postgres: bad connection string: %*s",
-                           len, message == NULL ? "" : message);
-        PQfreemem(message);
-        return NGX_CONF_ERROR;
+    PQconninfoOption *options = PQconninfoParse(postgres->conninfo, NULL);
+    if (options == NULL) { // libpq's own message would quote what may be the password
+        return refuse(cf, "the connection string has a form or an option that libpq does not know: "
+                          "give name=value pairs, a value with a space in single quotes, or a "
+                          "postgresql:// address");
     }
     char *rc = find_server(cf, postgres, options);
     PQconninfoFree(options);

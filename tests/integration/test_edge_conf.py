@@ -142,7 +142,8 @@ def test_given_a_bad_directive_then_nginx_names_its_line(shop, line, block, said
     ("postgresql://me@nowhere.invalid/log?", 'host not found: "nowhere.invalid"'),
     ("host=127.0.0.1,127.0.0.2", "give one name"),
     ("dbname=x", "give one name"),
-    ("hostaddr=127.0.0.1 colour=red", "colour"),
+    ("hostaddr=127.0.0.1 colour=red", "libpq does not know"),
+    ("hostaddr=127.0.0.1 password=two geheim", "libpq does not know"),
 ])
 def test_given_a_bad_connection_string_then_nginx_says_why_without_the_password(shop, conninfo, said):
     edge = Edge(shop, start=False)
