@@ -2,6 +2,7 @@
 // Directives comanda_limit_zone and comanda_limit: GCRA in shared memory, by any nginx variable.
 #include "ngx_http_comanda_guard.h"
 #include "ngx_http_comanda_metrics.h"
+#include "ngx_http_comanda_random.h"
 #include "ngx_http_comanda_settings.h"
 
 #include "application/limit/limit_table.h"
@@ -189,9 +190,7 @@ static ngx_int_t init_zone(ngx_shm_zone_t *shm_zone, void *old_data)
         return NGX_ERROR;
     }
     pool->data = zone->shared;
-    for (size_t i = 0; i < SECRET_LEN; i++) {
-        zone->shared->secret[i] = (unsigned char)ngx_random();
-    }
+    ngx_http_comanda_random(zone->shared->secret, SECRET_LEN);
     zone->shared->table = limit_table_init(ngx_align_ptr(memory, TABLE_ALIGN), zone->table_size);
     return NGX_OK;
 }

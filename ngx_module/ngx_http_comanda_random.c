@@ -2,6 +2,7 @@
 // Random bytes of the kernel, a page at a time.
 #include "ngx_http_comanda_random.h"
 
+#include <errno.h>
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <stdlib.h>
@@ -19,10 +20,11 @@ static void fill_pool(void)
     size_t filled = 0;
     while (filled < sizeof(pool)) {
         ssize_t got = getrandom(pool + filled, sizeof(pool) - filled, 0);
-        if (got <= 0) {
+        if (got > 0) {
+            filled += (size_t)got;
+        } else if (got == 0 || errno != EINTR) {
             abort();
         }
-        filled += (size_t)got;
     }
     used = 0;
     owner = ngx_pid;
