@@ -127,7 +127,8 @@ static ngx_msec_t patience_of(struct ngx_http_comanda_command_job *job)
     return waits_for_twin(job) ? TWIN_WAIT_MS : budget_of(job);
 }
 
-// What is in flight has a timer of its own; here ends what waits to leave.
+// What is in flight ends with its call, which PostgreSQL's connection times; here ends what waits
+// to leave.
 static void handle_deadline(ngx_event_t *event)
 {
     struct ngx_http_comanda_command_job *job = event->data;

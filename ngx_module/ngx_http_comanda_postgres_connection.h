@@ -45,7 +45,7 @@ void ngx_http_comanda_connection_init(struct ngx_http_comanda_connection *connec
                                       struct ngx_http_comanda_postgres *postgres, ngx_log_t *log);
 void ngx_http_comanda_connection_open(struct ngx_http_comanda_connection *connection);
 
-// The connection must be idle. call->done comes later, never from within.
+// The connection must be idle. call->done may come from within, when the session is found lost.
 void ngx_http_comanda_connection_start(struct ngx_http_comanda_connection *connection,
                                        struct ngx_http_comanda_call *call);
 

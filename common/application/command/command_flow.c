@@ -365,7 +365,7 @@ static void take_replay(struct command_flow *flow, const struct stream_rows *row
     enum status status =
         document_fold_rows(&flow->replay, rows->rows, rows->count, flow->key.version);
     if (status != STATUS_OK) {
-        fail(flow, status);
+        command_flow_fail(flow, status);
         return;
     }
     if (rows->more && flow->replay.version < flow->key.version && rows->count > 0) {
@@ -376,7 +376,7 @@ static void take_replay(struct command_flow *flow, const struct stream_rows *row
         .kind = ANSWER_DONE, .status = flow->key.status, .replayed = true};
     status = finish_document(flow, &flow->replay, &given.document);
     if (status != STATUS_OK) {
-        fail(flow, status);
+        command_flow_fail(flow, status);
         return;
     }
     answer(flow, given);
