@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an answer promises while its server fails late, its client reads slowly, or others share the log."""
+import contextlib
 import json
 import os
 import re
@@ -17,11 +18,12 @@ from edge import Edge, LockedTable, Shop, free_port, order_body
 
 
 class Gate:
-    """A way to Redis that can be shut: what is sent meanwhile waits."""
+    """A way to a server that can be shut, so that what is sent waits, or torn down."""
 
     def __init__(self, address):
         host, port = address.split(":")
         self.target = (host, int(port))
+        self.ends = []
         self.open = threading.Event()
         self.open.set()
         self.server = socket.create_server(("127.0.0.1", 0))
@@ -35,6 +37,7 @@ class Gate:
             except OSError:
                 return
             upstream = socket.create_connection(self.target)
+            self.ends += [client, upstream]
             for source, sink in ((client, upstream), (upstream, client)):
                 threading.Thread(target=self.pump, args=(source, sink), daemon=True).start()
 
@@ -50,6 +53,9 @@ class Gate:
 
     def close(self):
         self.open.set()
+        for end in [self.server, *self.ends]:  # accept() would hold a closed one open
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
         self.server.close()
 
 
@@ -123,6 +129,46 @@ def test_given_a_batch_that_took_too_long_when_all_is_well_again_then_commands_a
         assert slow.place().status == 201
     finally:
         slow.remove()
+
+
+def test_given_half_a_batch_to_try_again_when_postgresql_goes_then_it_is_told_not_begun(shop):
+    database = shop.database
+    database.rows("""
+        create function refuse_many() returns trigger language plpgsql as $$ begin
+            if (select count(*) from added) > 1 then raise exception 'too many'; end if;
+            perform pg_sleep(1); return null; end $$;
+        create trigger refuse_many after insert on comanda.events referencing new table as added
+            for each statement execute function refuse_many()""")
+    port = re.search(r"port=(\d+)", database.conninfo)[1]
+    gate = Gate(f"127.0.0.1:{port}")
+    edge = Edge(shop, redis="", connections=1, timeout="5s", start=False)
+    edge.conf.write_text(edge.conf.read_text().replace(f"port={port}",
+                                                       f"port={gate.server.getsockname()[1]}"))
+    answers = []
+
+    def place():
+        threads.append(threading.Thread(target=lambda: answers.append(edge.place().status)))
+        threads[-1].start()
+
+    try:
+        threads = []
+        edge.start()
+        place()
+        until(lambda: database.rows("select 1 from pg_stat_activity where wait_event = 'PgSleep'"
+                                    " and datname = current_database()"), "the first is at work")
+        place()
+        place()
+        until(lambda: 'refused "append"' in edge.log(), "the two are refused together")
+        gate.close()
+        begun = time.monotonic()
+        for thread in threads:
+            thread.join()
+        assert time.monotonic() - begun < 2
+        assert sorted(answers) == [201, 503, 504]
+    finally:
+        edge.remove()
+        gate.close()
+        database.rows("drop function refuse_many cascade")
 
 
 # ---- Slow readers -------------------------------------------------------------------------------
