@@ -15,6 +15,7 @@ enum {
     BATCH_ARENA_BLOCK = 256 * 1024,
     BATCH_ARENA_MAX = 256 * 1024 * 1024,
     SPARE_BATCHES_MAX = 4,
+    SPARE_BYTES_MAX = 4 * 1024 * 1024, // of each of a spare batch's arenas
     COMMAND_MARKS_MAX = COMMAND_STREAMS_MAX + 1, // its streams and its key
 };
 
@@ -115,13 +116,22 @@ static void free_batch(struct batch *batch)
     ngx_free(batch);
 }
 
+// A reset keeps the newest block, which may be large after a large batch.
+static void tidy(struct arena *arena)
+{
+    if (arena->used > SPARE_BYTES_MAX) {
+        arena_free(arena);
+    }
+    arena_reset(arena);
+}
+
 static void release_batch(struct batch *batch)
 {
     struct ngx_http_comanda_batches *batches = batch->batches;
     drop_marks(batch);
     if (batches->spare_count < SPARE_BATCHES_MAX) {
-        arena_reset(&batch->arena);
-        arena_reset(&batch->call_arena);
+        tidy(&batch->arena);
+        tidy(&batch->call_arena);
         ngx_queue_insert_head(&batches->spares, &batch->link);
         batches->spare_count++;
         return;
