@@ -15,7 +15,7 @@ enum {
     BATCH_ARENA_BLOCK = 256 * 1024,
     BATCH_ARENA_MAX = 256 * 1024 * 1024,
     SPARE_BATCHES_MAX = 4,
-    SPARE_BYTES_MAX = 4 * 1024 * 1024, // of each of a spare batch's arenas
+    SPARE_BYTES_MAX = 4 * 1024 * 1024,           // of each of a spare batch's arenas
     COMMAND_MARKS_MAX = COMMAND_STREAMS_MAX + 1, // its streams and its key
 };
 
