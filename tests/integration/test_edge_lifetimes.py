@@ -136,7 +136,7 @@ def test_given_half_a_batch_to_try_again_when_postgresql_goes_then_it_is_told_no
     database.rows("""
         create function refuse_many() returns trigger language plpgsql as $$ begin
             if (select count(*) from added) > 1 then raise exception 'too many'; end if;
-            perform pg_sleep(1); return null; end $$;
+            perform pg_sleep(0.6); return null; end $$;
         create trigger refuse_many after insert on comanda.events referencing new table as added
             for each statement execute function refuse_many()""")
     port = re.search(r"port=(\d+)", database.conninfo)[1]
