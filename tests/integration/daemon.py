@@ -256,10 +256,11 @@ class Daemon:
         return json.loads(self.get("/readyz")[1])["checks"]
 
     def metric(self, line_start):
+        """Of the first line that begins so; one that is gone is not 0."""
         for line in self.get("/metrics")[1].splitlines():
             if line.startswith(line_start):
                 return float(line.rsplit(" ", 1)[1])
-        return 0.0
+        raise AssertionError(f"{self.name} has no metric {line_start}")
 
     def log(self):
         return [json.loads(line) for line in self.log_path.read_text().splitlines()]

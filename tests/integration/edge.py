@@ -201,10 +201,12 @@ http {{
                          headers=headers, **more)
 
     def metric(self, name):
-        """The sum of a metric's samples whose line begins so."""
+        """The sum of a metric's samples whose line begins so; one that is gone is not 0."""
         page = self.get("/metrics", token=None).text.decode()
-        return sum(float(line.rsplit(" ", 1)[1]) for line in page.splitlines()
-                   if line.startswith(name))
+        found = [float(line.rsplit(" ", 1)[1]) for line in page.splitlines()
+                 if line.startswith(name)]
+        assert found, f"the edge has no metric {name}"
+        return sum(found)
 
     def batch_mean(self, work):
         """The mean of comanda_batch_commands over what `work` sends."""

@@ -3,6 +3,8 @@
 import signal
 import time
 
+import psycopg2
+
 from daemon import Broker, Daemon, until, uuid7
 from relay_fixtures import (database, done, fill, leads, lease, own_broker, own_vhost,  # noqa: F401
                             pending, start)
@@ -27,11 +29,21 @@ def test_a_memory_alarm_stops_publishing_and_nothing_else(database, own_broker, 
     relay = start(own_vhost).wait_ready()
     until(lambda: leads(relay), "it leads")
     holder = lease(database)
+    letters = own_vhost.connect()
+    for _ in range(2):
+        letters.channel().basic_publish("", "comanda.payment.dead", b"{}")
+    letters.close()
     own_broker.control("set_vm_memory_high_watermark", "0")
     try:
         fill(database, 1, 5000)
         until(lambda: relay.metric("comanda_relay_blocked") == 1, "it knows that it is blocked", 20)
+        open_one = psycopg2.connect(database.conninfo)
+        open_one.cursor().execute("select pg_current_xact_id()")
         time.sleep(13)  # longer than a lease may go without being renewed
+        assert 5 < relay.metric("comanda_log_horizon_age_seconds") < 60
+        assert relay.metric('comanda_dead_letters{queue="comanda.payment.dead"}') == 2
+        assert relay.metric('comanda_dead_letters{queue="comanda.inventory.dead"}') == 0
+        open_one.close()
         assert lease(database) == holder and leads(relay)
         assert relay.get("/healthz")[0] == 200
         assert pending(database) > 0

@@ -139,7 +139,8 @@ LIMIT = "comanda_limit zone=callers key=$arg_who rate=2r/s burst=3;"
 
 
 def test_a_burst_passes_and_what_follows_is_429(start_nginx, upstream):
-    nginx = guarded(start_nginx, upstream, LIMIT)
+    nginx = start_nginx(f"location / {{ {LIMIT} proxy_pass {upstream.url}; }}"
+                        " location = /m { comanda_metrics; }", http=HTTP)
     answers = [get(nginx, "/?who=ana") for _ in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
     assert answers[0].headers["RateLimit"].startswith('"callers";r=2;t=')
@@ -149,6 +150,7 @@ def test_a_burst_passes_and_what_follows_is_429(start_nginx, upstream):
     assert refused.headers["RateLimit"].startswith('"callers";r=0;t=')
     assert get(nginx, "/?who=bruno").status_code == 200
     assert get(nginx, "/").status_code == 200  # an empty key is not limited
+    assert "\ncomanda_rate_limited_total 2\n" in get(nginx, "/m").text
     time.sleep(int(refused.headers["Retry-After"]))
     assert get(nginx, "/?who=ana").status_code == 200
 
