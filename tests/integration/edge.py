@@ -58,13 +58,15 @@ class Shop:
             self.load_products()
 
     def load_products(self):
-        lines = [json.dumps({"sku": f"SKU-{n}", "name": f"Thing {n}",
-                             "price": {"amount": 100 * n, "currency": "BRL"}})
-                 for n in range(1, PRODUCTS + 1)]
+        self.products("load", *({"sku": f"SKU-{n}", "name": f"Thing {n}",
+                                 "price": {"amount": 100 * n, "currency": "BRL"}}
+                                for n in range(1, PRODUCTS + 1)))
+
+    def products(self, verb, *lines):
         with tempfile.NamedTemporaryFile("w", suffix=".ndjson") as file:
-            file.write("\n".join(lines) + "\n")
+            file.writelines(json.dumps(line) + "\n" for line in lines)
             file.flush()
-            subprocess.run([BUILD / "bin/comandactl", "product", "load", file.name,
+            subprocess.run([BUILD / "bin/comandactl", "product", verb, file.name,
                             "--postgres", self.database.conninfo],
                            check=True, capture_output=True, timeout=120)
 

@@ -96,6 +96,42 @@ def test_given_more_than_a_batch_holds_then_a_cancellation_goes_before_placement
         " comanda.events where stream_id = %s and version = 2)", order) == [(True,)]
 
 
+# As the projector writes them; Redis, which other tests share, has never heard of these.
+DOCUMENTS = """
+insert into comanda_read.documents
+select tenant, 'products', %s || lpad(n::text, 2, '0'), gen_random_uuid(), 1, epoch, tx::text::int8,
+    position, '', '', %s || lpad(n::text, 2, '0'), true, json_build_object('n', n)
+from generate_series(1, 21) n,
+    (select * from comanda.events where category = 'product' order by position limit 1) event
+"""
+
+
+def test_given_documents_of_the_read_schema_then_they_are_found_and_a_page_has_twenty(edge):
+    name = f"OWN-{uuid7()}-"
+    edge.shop.database.rows(DOCUMENTS, name, name)
+    source = 'comanda_queries_total{collection="products",source="documents"}'
+    before = edge.metric(source)
+    assert edge.get(f"/v1/products/{name}07", token=None).json == {"n": 7}
+    assert edge.metric(source) == before + 1
+    first = edge.get("/v1/products", token=None).json
+    assert [item["n"] for item in first["items"]] == list(range(1, 21))
+    second = edge.get(f"/v1/products?after={first['next']}", token=None).json
+    assert second == {"items": [{"n": 21}], "next": None}
+
+
+def test_given_a_product_that_was_retired_then_it_is_not_found(edge):
+    sku = f"OWN-{uuid7()}"
+    edge.shop.products("load", {"sku": sku, "name": "x", "price": {"amount": 1, "currency": "BRL"}})
+    edge.shop.products("retire", {"sku": sku})
+    assert edge.get(f"/v1/products/{sku}", token=None).slug == "not-found"
+
+
+def test_given_a_cancellation_then_its_answer_has_the_documents_position(edge):
+    order = edge.place().json["id"]
+    position = edge.cancel(order).headers["comanda-position"]
+    assert position and position == edge.get(f"/v1/orders/{order}").headers["comanda-position"]
+
+
 WRK_SCRIPT = """
 local key = 0
 local prefix = "%s"
