@@ -46,7 +46,6 @@ python3-pika 1.2 tests
 python3-redis 4.3 tests
 python3-requests 2.28 tests
 python3-jwt 2.6 tests
-python3-hypothesis 6.67 tests
 python3-yaml 6.0 tests
 valgrind 1:3.19 tests
 faketime 0.9.10 tests
@@ -56,7 +55,6 @@ shellcheck 0.9 lint
 prometheus 2.42 tests_of_metrics
 docker-compose 1.29 tests_of_deployment
 wrk 4.1 bench
-nghttp2-client 1.52 bench_and_tests
 '
 
 # Only with --with-fuzz: a second compiler is much for one target of make.

@@ -34,3 +34,30 @@ def test_every_directive_is_documented_and_none_else():
                                 source("ngx_module/*.c")))
     variables = {"comanda_subject", "comanda_scopes"}
     assert documented("docs/directives.md") == directives - variables
+
+
+def heading_ids(text):
+    """Anchors as the usual renderers make them."""
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+            for title in re.findall(r"^#+ (.+)$", text, re.M)}
+
+
+def test_every_relative_link_of_the_documents_leads_somewhere():
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    links = [(page, link) for page in pages
+             for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+             if not re.match(r"[a-z]+:", link)]
+    assert len(links) >= 5
+    for page, link in links:
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), f"{page.relative_to(ROOT)}: {link}"
+        assert not anchor or anchor in heading_ids(target.read_text()), f"{page.name}: {link}"
+
+
+def test_a_printed_seed_is_given_back_by_one_name():
+    """As CONTRIBUTING.md says."""
+    assert "`COMANDA_SEED` runs it again" in (ROOT / "CONTRIBUTING.md").read_text()
+    read = set(re.findall(r'(?:getenv\(|environ\.get\()"(\w*SEED)"',
+                          source("tests/**/*.[ch]") + source("tests/**/*.py")))
+    assert read == {"COMANDA_SEED"}

@@ -347,10 +347,10 @@ static size_t missing_after_faults(uint64_t seed, bool too_early)
 
 static uint64_t chosen_seed(void)
 {
-    const char *given = getenv("COMANDA_TEST_SEED");
+    const char *given = getenv("COMANDA_SEED");
     uint64_t seed =
         given != NULL ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) * UINT64_C(2654435761);
-    fprintf(stderr, "COMANDA_TEST_SEED=%" PRIu64 "\n", seed | 1);
+    fprintf(stderr, "repeat with COMANDA_SEED=%" PRIu64 "\n", seed | 1);
     return seed | 1;
 }
 
