@@ -255,11 +255,14 @@ class Daemon:
     def checks(self):
         return json.loads(self.get("/readyz")[1])["checks"]
 
-    def metric(self, line_start):
-        """Of the first line that begins so; one that is gone is not 0."""
+    def metric(self, line_start, absent=None):
+        """Of the first line that begins so; one that is gone is not 0. absent: the value of one that
+        there need not be before its first event."""
         for line in self.get("/metrics")[1].splitlines():
             if line.startswith(line_start):
                 return float(line.rsplit(" ", 1)[1])
+        if absent is not None:
+            return absent
         raise AssertionError(f"{self.name} has no metric {line_start}")
 
     def log(self):

@@ -177,7 +177,7 @@ def lease(database):
 
 
 def leads(daemon):
-    return daemon.metric("comanda_relay_leader") == 1
+    return daemon.metric("comanda_relay_leader", absent=0) == 1
 
 
 def done(database):

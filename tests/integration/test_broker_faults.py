@@ -36,7 +36,7 @@ def test_a_memory_alarm_stops_publishing_and_nothing_else(database, own_broker, 
     own_broker.control("set_vm_memory_high_watermark", "0")
     try:
         fill(database, 1, 5000)
-        until(lambda: relay.metric("comanda_relay_blocked") == 1, "it knows that it is blocked", 20)
+        until(lambda: relay.metric("comanda_relay_blocked", absent=0) == 1, "it knows that it is blocked", 20)
         open_one = psycopg2.connect(database.conninfo)
         open_one.cursor().execute("select pg_current_xact_id()")
         time.sleep(13)  # longer than a lease may go without being renewed

@@ -101,7 +101,7 @@ def test_given_a_hint_ahead_of_its_predecessor_when_it_comes_then_the_log_is_rea
     publish(quiet, hint_of(quiet, order, 1))
     publish(quiet, hint_of(quiet, order, 2))
     stale = 'comanda_messages_total{queue="comanda.projector",outcome="stale"}'
-    until(lambda: quiet.daemons["projector"].metric(stale) == 2, "both are stale")
+    until(lambda: quiet.daemons["projector"].metric(stale, absent=0) == 2, "both are stale")
     assert quiet.document(order) == (2, body)
 
 

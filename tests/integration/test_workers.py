@@ -373,7 +373,8 @@ def test_kill_in_the_middle_loses_and_doubles_nothing(database, broker, start):
     ids = [send(broker, "payments.authorize_payment", AUTHORIZE, uuid7()) for _ in range(300)]
     for _ in range(3):
         daemon = start("payment", COMANDA_BATCH=16)
-        until(lambda: daemon.metric('comanda_message_batch_count{queue="comanda.payment"}') >= 2
+        batches = 'comanda_message_batch_count{queue="comanda.payment"}'
+        until(lambda: daemon.metric(batches, absent=0) >= 2
               or len(replies(database, *ids)) == 300, "some batches")
         daemon.stop(signal.SIGKILL)
     start("payment")
