@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """make bench judges what it measured: exit 1 below a floor. Nothing is timed here."""
+import itertools
 import json
 import pathlib
 import sys
+import types
+from unittest import mock
 
 import pytest
 
@@ -95,3 +98,40 @@ def test_given_the_whole_program_then_its_exit_code_is_the_judgement(
     assert ended.value.code == code
     assert NoHouse.removed == before + 1
     assert json.loads((tmp_path / "bench" / "report.json").read_text())[0]["ratio"] == measured
+
+
+def fake_load():
+    """wrk and pgbench that measure nothing."""
+    told = {"requests": 100, "seconds": 1.0, "p50_us": 5000, "p99_us": 25000}
+    return types.SimpleNamespace(
+        wrk=lambda *_, **__: dict(told), check_keys=lambda *_: None,
+        Pgbench=lambda house: types.SimpleNamespace(best=lambda *_: 25.0))
+
+
+def fake_processes(house):
+    clock = itertools.count(1)
+    return types.SimpleNamespace(
+        cpu_us=lambda: dict.fromkeys(("nginx", "postgres", "redis"), 5000 * next(clock)),
+        memory_mib=lambda: {"nginx": 11.5, "postgres": 175.0, "redis": 264.0, "rabbitmq": 104.0})
+
+
+def test_given_a_run_then_every_promised_row_and_figure_is_there(bench, report, monkeypatch):
+    rows = bench["rows"]
+    monkeypatch.setattr(rows, "load", fake_load())
+    monkeypatch.setattr(rows, "Processes", fake_processes)
+    monkeypatch.setattr(rows, "ask", lambda *_: (200, b"{}"))
+    house = mock.MagicMock(token="t")
+    shared = rows.Bench(house, report, seconds=1, rounds=3)
+    rows.post_order(shared)
+    rows.get_order_hot(shared)
+    found = {row["name"]: row for row in json.loads(report.path.read_text())}
+    compared = {"post_order", "post_order_cte", "post_order_random_keys", "get_order_hot"}
+    assert {name for name, row in found.items() if row["ratio"] is not None} == compared
+    assert (found["post_order"]["ratio"], found["post_order"]["at_least"]) == (4.0, 3.0)
+    for name, unit in (("post_order", "order"), ("get_order_hot", "read")):
+        assert (found[name + "_p50"]["value"], found[name + "_p99"]["value"]) == (5.0, 25.0)
+        for process in ("nginx", "postgres", "redis"):
+            cpu = found[f"{name}_cpu_{process}"]
+            assert (cpu["value"], cpu["unit"]) == (50.0, f"µs/{unit}")
+    for process in ("nginx", "postgres", "redis", "rabbitmq"):
+        assert found[f"post_order_memory_{process}"]["unit"] == "MiB"

@@ -62,9 +62,9 @@ class Machine:
             lines.append(f"installed {package} {version}")
         (self.folder / "absent.lines").write_text("\n".join(lines) + "\n")
 
-    def configure(self, *options):
+    def configure(self, *options, path=None):
         done = subprocess.run(["/bin/sh", self.root / "configure.sh", *options],
-                              env={"PATH": f"{self.bin}:/usr/bin:/bin"}, capture_output=True,
+                              env={"PATH": str(path or f"{self.bin}:/usr/bin:/bin")}, capture_output=True,
                               text=True, stdin=subprocess.DEVNULL, check=False)
         return done.returncode, done.stdout + done.stderr
 
@@ -186,3 +186,25 @@ def test_help_needs_nothing(machine):
     assert code == 0
     for option in ("--prefix", "--install", "--with-nginx-source", "--help"):
         assert option in said
+
+
+# What Debian has before anything is installed: neither make nor gcc, nor sudo.
+ESSENTIAL = ("awk", "cat", "chmod", "cp", "dirname", "dpkg", "grep", "mkdir", "mktemp", "rm", "sed", "sh",
+             "tr")
+
+
+def test_a_bare_machine_without_sudo_is_told_what_is_missing_and_what_is_too_old(machine):
+    machine.user(1000)
+    machine.program("dpkg-query", "#!/bin/sh\n/usr/bin/dpkg-query \"$@\" | sed -e '/^installed make /d'"
+                                  " -e 's/^installed gcc .*/installed gcc 4:9.3/'\n")
+    (machine.bin / "sudo").unlink()
+    for name in ESSENTIAL:
+        (machine.bin / name).symlink_to(shutil.which(name, path="/usr/bin:/bin"))
+    code, said = machine.configure(path=machine.bin)
+    assert code == 1
+    missing = said[said.index("missing or too old:"):].splitlines()
+    assert sorted(line.split()[0] for line in missing[1:3]) == ["gcc", "make"], said
+    assert not missing[3].startswith(" "), said
+    assert "found absent" in said and "found 4:9.3" in said
+    assert f"su -c '{machine.root}/configure.sh --install'" in said
+    assert "not found" not in said

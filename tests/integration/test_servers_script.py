@@ -150,3 +150,19 @@ def test_a_wrong_line_is_refused(line):
     done = subprocess.run([SERVERS, *line], capture_output=True, text=True, check=False)
     assert done.returncode in (1, 2)
     assert "usage" in done.stderr or "mysql" in done.stderr
+
+
+@pytest.mark.parametrize("length, fits", [(107, True), (108, False)])
+def test_a_sockets_path_may_have_exactly_107_bytes(tmp_path, length, fits):
+    """The script's rule, against what the system takes. Nothing is started."""
+    socket_name = ".s.PGSQL.32767"
+    folder = "/tmp/" + "d" * (length - len("/tmp/" + "/run/" + socket_name))
+    rule = f". {ROOT}/scripts/servers.d/common.sh; is_root() {{ return 1; }}; fits_servers {folder}"
+    assert (subprocess.run(["bash", "-c", rule], check=False).returncode == 0) == fits
+    path = str(tmp_path) + "/" + "s" * (length - len(str(tmp_path)) - 1)
+    with socket.socket(socket.AF_UNIX) as one:
+        if fits:
+            one.bind(path)
+        else:
+            with pytest.raises(OSError, match="too long"):
+                one.bind(path)
