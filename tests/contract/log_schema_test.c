@@ -191,6 +191,12 @@ POSTGRES_STORE(partition, given_ids_of_each_kind_then_they_fall_where_they_belon
     cr_assert(str_eq(partition_of(subject, stray), STR("comanda.events_default")));
 }
 
+#define KEYS_OF_WEEK "to_char(week, '\"keys_\"YYYY\"_\"MM\"_\"DD')"
+#define WEEKS_BEFORE                                                                            \
+    " from (select n, date_trunc('week', now() at time zone 'UTC') - n * interval '7 days' as " \
+    "week"                                                                                      \
+    " from generate_series(1, 3) n) weeks"
+
 POSTGRES_STORE(partition, given_upkeep_then_there_are_24_months_ahead_and_old_keys_are_dropped)
 {
     cr_assert_geq(ask_number(subject, "select comanda.partition_months()"), 24);
@@ -198,10 +204,17 @@ POSTGRES_STORE(partition, given_upkeep_then_there_are_24_months_ahead_and_old_ke
                      " comanda.id_floor('2020-01-06Z'), comanda.id_floor('2020-01-13Z')),"
                      " comanda.make_partition('inbox', 'inbox_2020_01',"
                      " comanda.id_floor('2020-01-01Z'), comanda.id_floor('2020-02-01Z'))");
+    run_sql(subject, "select comanda.make_partition('keys', " KEYS_OF_WEEK ", comanda.id_floor(week"
+                     " at time zone 'UTC'), comanda.id_floor((week + interval '7 days') at time"
+                     " zone 'UTC'))" WEEKS_BEFORE);
     cr_assert_eq(ask_number(subject, "select comanda.keep_partitions()"), 0);
     cr_assert_eq(ask_number(subject, "select (to_regclass('comanda.keys_2020_01_06') is null and"
                                      " to_regclass('comanda.inbox_2020_01') is null)::int"),
                  1);
+    // Keys live 7 days, so the week in which one of 7 days ago lies must stay.
+    cr_assert_eq(ask_number(subject, "select string_agg((to_regclass('comanda.' || " KEYS_OF_WEEK
+                                     ") is null)::int::text, '' order by n)::int" WEEKS_BEFORE),
+                 11, "last week's is there, the two before are gone");
 }
 
 POSTGRES_STORE(partition,

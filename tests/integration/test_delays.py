@@ -25,7 +25,7 @@ def shop(tmp_path):
 
 
 def differing(shop):
-    return shop.daemons["relay"].metric("comanda_topology_differing")
+    return shop.daemons["relay"].metric("comanda_topology_differing", absent=0)
 
 
 def rows(shop, verb, delays="2s,40s,60s"):
@@ -90,9 +90,13 @@ def test_changed_delays_are_told_and_mended_and_what_rests_is_not_lost(shop, mon
     shop.start("relay", **OLD)
     assert rows(shop, "check", "30s,40s,60s") == (0, [])
     ids = put_to_rest(shop, 150)
+    for _ in range(2):
+        shop.broker.channel.basic_publish("", "comanda.payment.dead", b"{}")
     shop.end("relay")
     shop.start("relay", **NEW)
     until(lambda: differing(shop) == 6, "the relay counts the first queue of six ladders")
+    dead = 'comanda_dead_letters{queue="comanda.%s.dead"}'
+    assert [shop.daemons["relay"].metric(dead % name) for name in ("payment", "shipping")] == [2, 0]
     line = next(line for line in shop.daemons["relay"].log() if line.get("argument"))
     assert line["level"] == "error" and "comandactl topology mend" in line["message"]
     assert (line["first"], line["argument"], line["has"], line["wants"]) == \

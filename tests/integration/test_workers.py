@@ -162,7 +162,7 @@ def test_a_silent_provider_holds_up_nobody_and_its_message_ends_in_the_dead_lett
     daemon = start("payment").wait_ready()
     silent, good = uuid7(), uuid7()
     stuck = send(broker, "payments.authorize_payment",
-                 dict(AUTHORIZE, payment_token="tok_silent"), silent)
+                 dict(AUTHORIZE, payment_token="tok_silent"), silent, correlation_id="shop-7")
     fine = send(broker, "payments.authorize_payment", AUTHORIZE, good)
     assert reply_of(database, fine, timeout=5)[0] == "ok"
     headers, body = until(lambda: broker.get("comanda.payment.dead"), "a dead letter")
@@ -171,6 +171,8 @@ def test_a_silent_provider_holds_up_nobody_and_its_message_ends_in_the_dead_lett
     assert "payment.authorize: no answer" in text
     assert 4 in headers.values(), headers
     assert not replies(database, stuck)
+    said = [line for line in daemon.log() if line.get("id") == stuck or stuck in json.dumps(line)]
+    assert said and {line["correlation_id"] for line in said} == {"shop-7"}
     assert daemon.metric('comanda_messages_total{queue="comanda.payment",outcome="retried"}') == 3
     assert daemon.metric('comanda_messages_total{queue="comanda.payment",outcome="dead"}') == 1
 
