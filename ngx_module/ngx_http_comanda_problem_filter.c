@@ -60,11 +60,19 @@ static bool is_cores_page(ngx_http_request_t *r)
            (r->upstream == NULL || r->upstream->headers_in.status_n == 0);
 }
 
+// Core refuses these two everywhere, before any location is found, and what is not reading at a
+// file.
+static struct str allowed_by_core(const ngx_http_request_t *r)
+{
+    return r->method & (NGX_HTTP_TRACE | NGX_HTTP_CONNECT) ? STR("GET, HEAD, POST")
+                                                           : STR("GET, HEAD");
+}
+
 static ngx_int_t replace_header(ngx_http_request_t *r, struct str body)
 {
     struct str type = STR("application/problem+json");
     if (r->headers_out.status == NGX_HTTP_NOT_ALLOWED &&
-        ngx_http_comanda_add_header(r, STR("Allow"), STR("GET, HEAD, POST")) != NGX_OK) {
+        ngx_http_comanda_add_header(r, STR("Allow"), allowed_by_core(r)) != NGX_OK) {
         return NGX_ERROR;
     }
     r->headers_out.content_type = ngx_http_comanda_ngx_str(type);

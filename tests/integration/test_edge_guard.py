@@ -272,6 +272,13 @@ def test_an_upstreams_own_errors_are_left_alone(start_nginx, upstream):
     assert answer.json()["type"] == "urn:comanda:problem:bad-gateway"
 
 
+def test_a_method_that_a_file_does_not_take_is_answered_with_those_that_it_does(start_nginx):
+    nginx = start_nginx("location / { root {folder}; }", http=HTTP)
+    allowed = {method: requests.request(method, nginx.url + "/nginx.conf", timeout=30).headers["Allow"]
+               for method in ("POST", "PUT", "TRACE")}
+    assert allowed == {"POST": "GET, HEAD", "PUT": "GET, HEAD", "TRACE": "GET, HEAD, POST"}
+
+
 def test_correlation_and_trace_reach_the_upstream(start_nginx, upstream):
     nginx = guarded(start_nginx, upstream,
                     "proxy_set_header traceparent $comanda_traceparent;"
