@@ -115,6 +115,22 @@ class Database:
                 return  # a server of the test's own, gone with all that was in it
 
 
+class Blocker:
+    """Makes a database refuse its sessions, as a server that is away does."""
+
+    def __init__(self, database):
+        self.database = database
+
+    def close_the_door(self):
+        self.database.run_admin(f'alter database "{self.database.name}" allow_connections false')
+        self.database.run_admin("select pg_terminate_backend(pid) from pg_stat_activity"
+                                f" where datname = '{self.database.name}'"
+                                " and backend_type = 'client backend'")
+
+    def open_the_door(self):
+        self.database.run_admin(f'alter database "{self.database.name}" allow_connections true')
+
+
 class Broker:
     """A virtual host of its own, with the topology of ARCHITECTURE.md and short retry delays. A
     role's queues are declared when they are first needed. `amqp`, `http`: the broker, where it is not

@@ -146,9 +146,9 @@ def own_vhost(own_broker):
 def start(database, tmp_path):
     started = []
 
-    def start_one(broker, **settings):
-        daemon = Daemon("relay", tmp_path, COMANDA_POSTGRES=database.conninfo,
-                        COMANDA_AMQP=broker.url_of("relay"),
+    def start_one(broker, name="relay", **settings):
+        daemon = Daemon(name, tmp_path, COMANDA_POSTGRES=database.conninfo,
+                        COMANDA_AMQP=broker.url_of(name),
                         COMANDA_SAGAS=ROOT / "conf" / "sagas", **settings)
         started.append(daemon)
         return daemon

@@ -13,16 +13,20 @@ from worker_fixtures import AUTHORIZE, replies, reply_of, send
 
 def test_a_broker_that_is_killed_and_comes_back_gets_every_row(database, own_broker, own_vhost, start):
     relay = start(own_vhost).wait_ready()
+    others = [start(own_vhost, name).wait_ready() for name in ("saga", "payment")]
     fill(database, 1, 1500)
     time.sleep(0.3)
     own_broker.signal(signal.SIGKILL)
     fill(database, 1501, 3000)
-    until(lambda: not relay.is_ready(), "it says that the broker is away")
-    assert relay.get("/healthz")[0] == 200
+    for daemon in (relay, *others):
+        until(lambda each=daemon: not each.is_ready(), f"{daemon.name} says that the broker is away")
+        assert daemon.get("/healthz")[0] == 200
     own_broker.start()
     done(database)
     own_vhost.numbers("comanda.projector", range(1, 3001), 60)
-    relay.wait_ready()
+    for daemon in (relay, *others):
+        daemon.wait_ready()
+        assert any(line.get("dependency") == "rabbitmq" for line in daemon.log()), daemon.name
 
 
 def test_a_memory_alarm_stops_publishing_and_nothing_else(database, own_broker, own_vhost, start):

@@ -8,7 +8,7 @@ import time
 import psycopg2
 import pytest
 
-from daemon import BUILD, ROOT, Daemon, Database, until
+from daemon import BUILD, ROOT, Blocker, Daemon, Database, until
 from relay_fixtures import (FILL, database, done, fill, leads, lease, pending, start,  # noqa: F401
                             vhost)
 
@@ -250,3 +250,20 @@ def test_a_wrong_setting_ends_it_with_the_setting_named(name, value, words):
                            capture_output=True, check=False, text=True)
     assert ended.returncode != 0
     assert words in ended.stderr
+
+
+def test_the_daemons_say_that_postgresql_is_away_and_come_back(database, vhost, start):
+    blocker = Blocker(database)
+    cache = os.environ["COMANDA_TEST_REDIS"]
+    daemons = [start(vhost, name, COMANDA_REDIS=cache).wait_ready()
+               for name in ("relay", "saga", "projector")]
+    blocker.close_the_door()
+    for daemon in daemons:
+        until(lambda each=daemon: not each.is_ready(), f"{daemon.name} is not ready")
+        assert daemon.checks()["postgres"]["status"] == "failed"
+        assert daemon.get("/healthz")[0] == 200
+    blocker.open_the_door()
+    for daemon in daemons:
+        daemon.wait_ready()
+        assert any(line.get("dependency") == "postgres" and line["level"] == "warning"
+                   for line in daemon.log()), daemon.name

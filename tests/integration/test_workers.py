@@ -11,7 +11,7 @@ import uuid
 import pika
 import pytest
 
-from daemon import BUILD, Daemon, Database, command_event, until, uuid7
+from daemon import BUILD, Blocker, Daemon, Database, command_event, until, uuid7
 from worker_fixtures import (AUTHORIZE, broker, database, events_of, hold_payment, journal,  # noqa: F401
                              replies, reply_of, send, start, waits_for_lock)
 
@@ -258,22 +258,6 @@ def test_a_postgres_that_is_away_is_no_messages_fault(database, broker, start):
     assert broker.ready("comanda.payment.dead") == 0
     assert any("postgres" == line.get("dependency") and line["level"] == "warning"
                for line in daemon.log())
-
-
-class Blocker:
-    """Makes a database refuse its sessions, as a server that is away does."""
-
-    def __init__(self, database):
-        self.database = database
-
-    def close_the_door(self):
-        self.database.run_admin(f'alter database "{self.database.name}" allow_connections false')
-        self.database.run_admin("select pg_terminate_backend(pid) from pg_stat_activity"
-                                f" where datname = '{self.database.name}'"
-                                " and backend_type = 'client backend'")
-
-    def open_the_door(self):
-        self.database.run_admin(f'alter database "{self.database.name}" allow_connections true')
 
 
 def test_a_broker_that_drops_the_connection_is_reconnected(database, broker, start):
