@@ -126,7 +126,7 @@ def test_given_a_batch_that_took_too_long_when_all_is_well_again_then_commands_a
         finally:
             lock.release()
         slow.wait_ready()
-        assert slow.place().status == 201
+        until(lambda: slow.place().status == 201, "one is admitted, and measured", 5)
     finally:
         slow.remove()
 
@@ -163,7 +163,7 @@ def test_given_half_a_batch_to_try_again_when_postgresql_goes_then_it_is_told_no
         begun = time.monotonic()
         for thread in threads:
             thread.join()
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 4  # not its own five
         assert sorted(answers) == [201, 503, 504]
     finally:
         edge.remove()
