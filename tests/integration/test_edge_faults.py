@@ -12,6 +12,7 @@ import time
 import pytest
 
 from daemon import ROOT, Database, until, uuid7
+from nginx import processes
 from edge import Edge, LockedTable, Shop, together
 
 
@@ -107,6 +108,7 @@ def test_given_a_stopped_postgresql_then_503_is_not_written_and_504_tells_the_tr
 
 def test_given_a_postgresql_that_restarts_then_the_edge_comes_back_by_itself(edge, servers):
     order = edge.place().json["id"]
+    old = servers.pid("postgres")
     servers.signal("postgres", signal.SIGQUIT)  # immediate: as after a crash
     until(lambda: edge.readiness() == "not ready", "readyz says so", 10)
     assert edge.get("/readyz", token=None).status == 503
@@ -117,6 +119,7 @@ def test_given_a_postgresql_that_restarts_then_the_edge_comes_back_by_itself(edg
     assert time.monotonic() - begun < 3
     cached = edge.get(f"/v1/orders/{order}")
     assert cached.status == 200, "what Redis has needs no PostgreSQL"
+    until(lambda: not processes.is_running(old), "it has ended")  # else start finds it running
     servers.call("start", "--only", "postgres")
     edge.wait_ready()
     assert edge.place().status == 201
