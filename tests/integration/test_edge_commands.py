@@ -231,14 +231,13 @@ def test_given_a_twin_that_waits_too_long_then_it_is_told_so(own):
     edge = own(timeout="5s")
     key = str(uuid7())
     edge.place()
-    edge.shop.database.rows("alter role current_user in database "
-                            f'"{edge.shop.database.name}" set lock_timeout = 0')
+    name = edge.shop.database.name
+    edge.shop.database.rows(f'alter role current_user in database "{name}" set lock_timeout = 0')
     edge.nginx("-s", "reload")
     time.sleep(0.5)
     edge.wait_ready()
     lock = LockedTable(edge.shop)
-    answers = []
-    threads = []
+    answers, threads = [], []
 
     def place(sent):
         threads.append(threading.Thread(target=lambda: answers.append(edge.place(sent))))
