@@ -135,7 +135,7 @@ def test_given_a_redirect_to_another_key_then_the_token_is_verified_anew(start_n
 
 # ---- Rates ---------------------------------------------------------------------------------------
 
-LIMIT = "comanda_limit zone=callers key=$arg_who rate=2r/s burst=3;"
+LIMIT = "comanda_limit zone=callers key=$arg_who rate=1r/s burst=3;"
 
 
 def test_a_burst_passes_and_what_follows_is_429(start_nginx, upstream):
@@ -144,7 +144,7 @@ def test_a_burst_passes_and_what_follows_is_429(start_nginx, upstream):
     answers = [get(nginx, "/?who=ana") for _ in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
     assert answers[0].headers["RateLimit"].startswith('"callers";r=2;t=')
-    assert answers[0].headers["RateLimit-Policy"] == '"callers";q=3;w=2'
+    assert answers[0].headers["RateLimit-Policy"] == '"callers";q=3;w=3'
     refused = answers[3]
     assert refused.json()["type"] == "urn:comanda:problem:rate-limited"
     assert refused.headers["RateLimit"].startswith('"callers";r=0;t=')
