@@ -8,6 +8,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -20,6 +21,10 @@ import pika
 import psycopg2
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from demolib.home import free_ports  # noqa: E402
+
 BUILD = pathlib.Path(os.environ.get("COMANDA_BUILD", ROOT / "build"))
 
 CONTEXTS = {"payments": "payment", "inventory": "inventory", "shipping": "shipping",
@@ -27,8 +32,17 @@ CONTEXTS = {"payments": "payment", "inventory": "inventory", "shipping": "shippi
 # Each has a user of its own at the broker.
 PROGRAMS = ("relay", "saga", "payment", "inventory", "shipping", "projector", "operator", "keda")
 
+# How long a test waits for what must come. A busy machine stalls for seconds, and a test that passes
+# pays nothing for it; limits that are the thing under test stand in the tests.
+PATIENCE_S = 60
 
-def until(condition, what, timeout=20.0, every=0.05):
+
+def free_port():
+    """Outside the ephemeral range: no connection of another test can take it before it is bound."""
+    return int(free_ports("1").stdout)
+
+
+def until(condition, what, timeout=PATIENCE_S, every=0.05):
     """Waits until the condition gives something true, and gives it."""
     deadline = time.monotonic() + timeout
     while True:
@@ -53,7 +67,7 @@ class Database:
         self.session = threading.local()
         self.conninfo = f"{self.admin} dbname={self.name}"
         template = f' template "{self.template().name}"' if migrated else ""
-        self.run_admin(f'create database "{self.name}"{template}')
+        self.create(f'create database "{self.name}"{template}')
 
     def template(self):
         if self.admin not in Database.templates:
@@ -68,6 +82,16 @@ class Database:
         for template in cls.templates.values():
             template.drop()
         cls.dropper.shutdown()
+
+    def create(self, sql):
+        """Tried again: comandactl's session in the template may need a moment to end."""
+        for _ in range(5):
+            try:
+                self.run_admin(sql)
+                return
+            except psycopg2.errors.ObjectInUse:
+                time.sleep(1)
+        self.run_admin(sql)
 
     def run_admin(self, sql):
         connection = psycopg2.connect(self.admin)
@@ -167,7 +191,7 @@ class Broker:
         manager = urllib.request.HTTPPasswordMgrWithDefaultRealm()
         manager.add_password(None, request.full_url, url.username, url.password)
         opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(manager))
-        with opener.open(request, timeout=20) as answer:
+        with opener.open(request, timeout=PATIENCE_S) as answer:
             text = answer.read()
         return json.loads(text) if text else None
 
@@ -256,7 +280,7 @@ class Daemon:
     def get(self, path):
         """(status, text)"""
         try:
-            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -264,7 +288,7 @@ class Daemon:
     def is_ready(self):
         return self.get("/readyz")[0] == 200
 
-    def wait_ready(self, timeout=20.0):
+    def wait_ready(self, timeout=PATIENCE_S):
         until(self.is_ready, f"{self.name} is ready", timeout)
         return self
 
@@ -284,7 +308,7 @@ class Daemon:
     def log(self):
         return [json.loads(line) for line in self.log_path.read_text().splitlines()]
 
-    def stop(self, how=signal.SIGTERM, timeout=20):
+    def stop(self, how=signal.SIGTERM, timeout=PATIENCE_S):
         if self.process.poll() is None:
             self.process.send_signal(how)
         code = self.process.wait(timeout)

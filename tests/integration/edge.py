@@ -15,15 +15,9 @@ import time
 
 import jwt
 
-from daemon import BUILD, ROOT, Database, until, uuid7
+from daemon import BUILD, PATIENCE_S, ROOT, Database, free_port, until, uuid7
 
 PRODUCTS = 20
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def order_body(sku="SKU-1", quantity=1, name="Ana"):
@@ -84,17 +78,18 @@ class Shop:
 
 
 class Edge:
-    """One nginx. `locations` replaces the shop's; `http` is added to http {}."""
+    """One nginx. `locations` replaces the shop's; `http` is added to http {}. The budgets are far beyond
+    what a busy machine needs: a test of a budget gives its own."""
 
     def __init__(self, shop, redis=None, module=None, locations=None, http="", workers=1,
-                 connections=2, timeout="2s", queue=4096, start=True, names=False):
+                 connections=2, timeout="30s", queue=4096, start=True, names=False):
         """names: the servers are given by name instead of by address."""
         self.shop = shop
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="comanda-edge-", dir="/var/tmp"))
         self.folder.chmod(0o755)
         self.port = free_port()
         self.sessions = workers * connections
-        self.redis = os.environ["COMANDA_TEST_REDIS"] if redis is None else redis
+        self.redis = f"{os.environ['COMANDA_TEST_REDIS']} timeout=10s" if redis is None else redis
         self.module = module or BUILD / "module/ngx_http_comanda_module.so"
         (self.folder / "key").write_text(shop.key)
         postgres = re.sub(r"\bhost=", "hostaddr=", shop.database.conninfo)
@@ -140,7 +135,7 @@ http {{
         return subprocess.run(["nginx", "-p", self.folder, "-c", self.conf,
                                "-e", self.folder / "error.log", *arguments],
                               env=dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin"),
-                              capture_output=True, text=True, timeout=30)
+                              capture_output=True, text=True, timeout=120)
 
     def start(self, ready=True):
         started = self.nginx()
@@ -148,7 +143,7 @@ http {{
         if ready:
             self.wait_ready()
 
-    def wait_ready(self, status="ready", timeout=20):
+    def wait_ready(self, status="ready", timeout=PATIENCE_S):
         try:
             until(lambda: self.readiness() == status, f"readyz says {status}", timeout)
         except AssertionError as error:
@@ -174,7 +169,7 @@ http {{
         return [int(pid) for pid in children.read_text().split()]
 
     def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
 
     def call(self, method, path, body=None, token="", headers=None, connection=None):
         one = connection or self.connect()

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import uuid
 
-from daemon import BUILD, ROOT, Broker, Daemon, until, uuid7
+from daemon import BUILD, PATIENCE_S, ROOT, Broker, Daemon, until, uuid7
 
 DAEMONS = ("relay", "saga", "payment", "inventory", "shipping")
 SAGAS = str(ROOT / "conf/sagas")
@@ -130,7 +130,7 @@ class Shop:
                                   " and type = 'OrderRejected'", str(order))
         return rows[0][0] if rows else None
 
-    def ended(self, order, timeout=30):
+    def ended(self, order, timeout=PATIENCE_S):
         """The order's last event, once its saga has ended."""
         def end():
             return self.types(saga_of(order))[-1:] in (["SagaCompleted"], ["SagaCompensated"])

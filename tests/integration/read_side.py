@@ -7,7 +7,7 @@ import subprocess
 
 import redis
 
-from daemon import Database, until
+from daemon import PATIENCE_S, Database, free_port, until
 from fulfilment import Shop, Vhost
 
 
@@ -31,7 +31,7 @@ class Cache:
              "--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru", *self.options],
             stdout=open(self.log, "ab"), stderr=subprocess.STDOUT)
         try:
-            until(self.answers, "Redis answers", 20)
+            until(self.answers, "Redis answers")
         except AssertionError:
             self.stop()
             self.process = None
@@ -39,10 +39,10 @@ class Cache:
     def answers(self):
         assert self.process.poll() is None, "Redis ended"
         try:
-            return redis.Redis(port=self.port, socket_timeout=1).ping()
+            return redis.Redis(port=self.port, socket_timeout=10).ping()
         except redis.AuthenticationError:
             return True  # its default user is off
-        except redis.ConnectionError:
+        except (redis.ConnectionError, redis.TimeoutError):
             return False
 
     @property
@@ -70,19 +70,14 @@ class Cache:
             self.process.wait(10)
 
 
-def free_port():
-    import socket
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class ReadSide(Shop):
     """A shop whose documents are looked at."""
 
     def __init__(self, folder, **settings):
         self.cache = Cache(folder)
-        super().__init__(Database(), Vhost(), folder, COMANDA_REDIS=self.cache.address, **settings)
+        # A put that Redis answers late is left out: its document is then never in the cache.
+        patient = {"COMANDA_REDIS_TIMEOUT": "30s", **settings}
+        super().__init__(Database(), Vhost(), folder, COMANDA_REDIS=self.cache.address, **patient)
 
     def ctl(self, *arguments, **more):
         return super().ctl(*arguments, COMANDA_REDIS=self.cache.address, **more)
@@ -103,7 +98,7 @@ class ReadSide(Shop):
             "select tenant, collection, key, stream::text, version, epoch, tx, position, owner,"
             " filter, sort, listed, body::text from comanda_read.documents order by 1, 2, 3")
 
-    def reaches(self, key, version, collection="orders", timeout=20):
+    def reaches(self, key, version, collection="orders", timeout=PATIENCE_S):
         """Waits until the document has this version in both stores; gives its body."""
         def there():
             stored = self.document(key, collection)

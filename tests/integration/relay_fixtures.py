@@ -12,7 +12,7 @@ import urllib.parse
 import psycopg2
 import pytest
 
-from daemon import ROOT, Broker, Daemon, Database, until
+from daemon import PATIENCE_S, ROOT, Broker, Daemon, Database, until
 
 FILL = """
     insert into comanda.events (epoch, version, stream_id, event_id, schema_version, tenant,
@@ -38,7 +38,7 @@ class Vhost(Broker):
         queues = self.call("GET", f"/api/queues/{self.vhost}?columns=name")
         return queue in {found["name"] for found in queues}
 
-    def numbers(self, queue, wanted, timeout=30.0):
+    def numbers(self, queue, wanted, timeout=PATIENCE_S):
         """Takes messages until every wanted number was seen; gives (numbers in order, messages)."""
         wanted, seen, messages = set(wanted), [], []
         until(lambda: self.has(queue), f"queue {queue} is there", timeout)

@@ -13,8 +13,8 @@ import time
 import pytest
 import redis
 
-from daemon import until, uuid7
-from edge import Edge, LockedTable, Shop, free_port, order_body
+from daemon import free_port, until, uuid7
+from edge import Edge, LockedTable, Shop, order_body
 
 
 class Gate:

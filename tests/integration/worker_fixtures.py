@@ -3,7 +3,7 @@
 import psycopg2
 import pytest
 
-from daemon import Broker, Daemon, Database, command_event, until
+from daemon import PATIENCE_S, Broker, Daemon, Database, command_event, until
 
 AUTHORIZE = {"amount": 3980, "currency": "BRL", "payment_token": "tok_ok"}
 
@@ -47,7 +47,7 @@ def replies(database, *message_ids):
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
-def reply_of(database, message_id, timeout=20):
+def reply_of(database, message_id, timeout=PATIENCE_S):
     return until(lambda: replies(database, message_id), f"a reply to {message_id}",
                  timeout)[message_id]
 
