@@ -9,6 +9,7 @@ import tempfile
 import pytest
 
 from daemon import Database
+from edge import Shop
 from nginx import Nginx
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -36,6 +37,14 @@ def pytest_unconfigure():
     for folder in started:
         subprocess.run([ROOT / "scripts" / "servers", "remove", folder], check=False)
         folder.parent.rmdir()
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """For a module's edges: a database of their own, with products."""
+    made = Shop()
+    yield made
+    made.drop()
 
 
 @pytest.fixture

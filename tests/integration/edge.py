@@ -7,7 +7,6 @@ import pathlib
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -231,6 +230,26 @@ http {{
             self.stop()
         finally:
             subprocess.run(["rm", "-rf", str(self.folder)], check=False)
+
+
+def checked(edge):
+    """For a fixture: gives the edge, and no run may leave a complaint in its log."""
+    try:
+        yield edge
+        complaints = edge.complaints()
+    finally:
+        edge.remove()
+    assert complaints == []
+
+
+def settle(ask):
+    """The answer that a key has in the end. ask: sends the command, each time with the same key. A twin
+    that waits for 2 s is told `in-flight`, and 504 that nobody knows: both say to ask again."""
+    def asked():
+        answer = ask()
+        unsettled = answer.status == 504 or answer.status == 409 and answer.slug == "in-flight"
+        return None if unsettled else answer
+    return until(asked, "a key that is settled")
 
 
 def together(work, count):

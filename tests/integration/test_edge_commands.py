@@ -15,23 +15,12 @@ import time
 import pytest
 
 from daemon import until, uuid7
-from edge import Edge, LockedTable, Shop, order_body, together
-
-
-@pytest.fixture(scope="module")
-def shop():
-    made = Shop()
-    yield made
-    made.drop()
+from edge import Edge, LockedTable, Shop, checked, order_body, together
 
 
 @pytest.fixture(scope="module")
 def edge(shop):
-    made = Edge(shop)
-    yield made
-    complaints = made.complaints()
-    made.remove()
-    assert complaints == []
+    yield from checked(Edge(shop))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from daemon import BUILD, uuid7
-from edge import Edge, Shop
+from edge import Edge, Shop, checked
 
 COUNTERS = """
 location = /counters {
@@ -31,12 +31,8 @@ def shop():
 
 @pytest.fixture(scope="module")
 def counters(shop):
-    made = Edge(shop, module=BUILD / "seam/module/ngx_http_comanda_module.so", locations=COUNTERS,
-                names=True)
-    yield made
-    complaints = made.complaints()
-    made.remove()
-    assert complaints == []
+    yield from checked(Edge(shop, module=BUILD / "seam/module/ngx_http_comanda_module.so",
+                            locations=COUNTERS, names=True))
 
 
 def send(edge, path, body, **more):

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from daemon import free_port, until, uuid7
-from edge import Edge, LockedTable, Shop, order_body
+from edge import Edge, LockedTable, checked, order_body
 
 
 class Gate:
@@ -57,23 +57,6 @@ class Gate:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
         self.server.close()
-
-
-def checked(edge):
-    """For a fixture: gives the edge, and no run may leave a complaint in its log."""
-    try:
-        yield edge
-        complaints = edge.complaints()
-    finally:
-        edge.remove()
-    assert complaints == []
-
-
-@pytest.fixture(scope="module")
-def shop():
-    made = Shop()
-    yield made
-    made.drop()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from daemon import BUILD, Daemon, Database, until
-from edge import Edge, Shop
+from edge import Edge
 from fulfilment import Vhost
 from fulfilment import Shop as House
 from read_side import Cache
@@ -53,13 +53,6 @@ def cache(tmp_path_factory):
     made = GuardedCache(tmp_path_factory.mktemp("redis"))
     yield made
     made.stop()
-
-
-@pytest.fixture(scope="module")
-def shop():
-    made = Shop()
-    yield made
-    made.drop()
 
 
 FORBIDDEN = [("FLUSHALL",), ("FLUSHDB",), ("CONFIG", "GET", "*"), ("KEYS", "*"),
