@@ -241,7 +241,7 @@ POSTGRES_STORE(lost, given_a_session_ended_while_idle_then_the_next_call_connect
     log_subject_open_beside(&other, subject);
     struct str pid = ask_sql(subject, "select pg_backend_pid()");
     char sql[128];
-    snprintf(sql, sizeof(sql), "select pg_terminate_backend(%.*s, 5000)", STR_FMT(pid));
+    snprintf(sql, sizeof(sql), "select pg_terminate_backend(%.*s, 30000)", STR_FMT(pid));
     run_sql(&other, sql);
     cr_assert_eq(append_one(subject, an_event(subject, new_id(), 0)).outcome, APPENDED);
     log_subject_close(&other);
@@ -273,6 +273,7 @@ POSTGRES_STORE(lost, given_a_server_that_does_not_answer_then_the_deadline_tells
     cr_assert_not(postgres_is_connected(impatient));
     cr_assert_eq(postgres_script(impatient, "select pg_sleep(5)", POSTGRES_WRITES, &result),
                  STATUS_UNKNOWN);
+    postgres_set_reply_timeout(impatient, 30000);
     cr_assert_eq(postgres_script(impatient, "select 1", POSTGRES_READS, &result), STATUS_OK);
     PQclear(result);
     postgres_free(impatient);

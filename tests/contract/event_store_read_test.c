@@ -155,8 +155,12 @@ BOTH_STORES(tail, given_rows_when_followed_in_small_steps_then_each_comes_once_i
         }
         append_all(subject, items, STREAMS, verdicts);
     }
+    struct uuid last = new_id();
+    append_one(subject, an_event(subject, last, 0));
     struct recorded_event rows[ROWS + 1];
-    cr_assert_eq(follow_tail(subject, &at, 2, rows, ROWS + 1), ROWS);
+    cr_assert_eq(follow_tail(subject, &at, 2, rows, ROWS + 1), ROWS + 1);
+    cr_assert(uuid_eq(rows[ROWS].stream, last), "one came twice");
+    cr_assert_eq(follow_rest(subject, &at, 2, rows, 1), 0);
     int32_t seen[STREAMS] = {0};
     for (size_t i = 0; i < ROWS; i++) {
         for (size_t j = 0; j < STREAMS; j++) {

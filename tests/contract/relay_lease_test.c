@@ -164,11 +164,11 @@ BOTH_LEASES(given_a_stale_leader_when_the_standby_takes_over_then_the_old_fence_
 
 BOTH_LEASES(given_a_fresh_lease_when_the_standby_asks_then_the_leader_stays)
 {
-    struct lease first = acquire(relays->leader, relays->name, 2);
+    struct lease first = acquire(relays->leader, relays->name, 4);
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(relay_lease_renew(relays->leader, relays->name, first.fence), STATUS_OK);
-        cr_assert_not(acquire(relays->standby, relays->name, 2).held);
-        nanosleep(&(struct timespec){.tv_nsec = 900000000}, NULL);
+        cr_assert_not(acquire(relays->standby, relays->name, 4).held);
+        nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 500000000}, NULL);
     }
 }
 

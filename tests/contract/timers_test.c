@@ -69,9 +69,9 @@ BOTH_STORES(timer, given_a_claimed_timer_when_claimed_again_then_it_waits_for_th
     struct uuid id = new_id();
     append_one(subject, with_timer(an_item(subject), id, in_seconds(-5)));
     struct timer *timers = NULL;
-    cr_assert_eq(claim(subject, 10, 1, &timers), 1);
-    cr_assert_eq(claim(subject, 10, 1, &timers), 0);
-    nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 100000000}, NULL);
+    cr_assert_eq(claim(subject, 10, 3, &timers), 1);
+    cr_assert_eq(claim(subject, 10, 3, &timers), 0);
+    nanosleep(&(struct timespec){.tv_sec = 3, .tv_nsec = 100000000}, NULL);
     cr_assert_eq(claim(subject, 10, CLAIM_S, &timers), 1);
     finish(subject, &id, 1);
 }

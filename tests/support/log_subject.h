@@ -91,10 +91,14 @@ void append_all(struct log_subject *subject, struct log_item *const *items, size
 // All rows of a stream.
 struct stream_rows read_all(struct log_subject *subject, struct uuid stream);
 
-// Reads the tail after *at until no row of the subject's tenant comes for a while or `wanted` have
-// come; gives how many, at most `wanted`, in rows. *at moves on.
+// Reads the tail after *at until `wanted` rows of the subject's tenant have come, or the log has
+// given none for half a minute; gives how many, at most `wanted`, in rows. *at moves on.
 size_t follow_tail(struct log_subject *subject, struct log_cursor *at, size_t limit,
                    struct recorded_event *rows, size_t wanted);
+
+// The same, but it gives up when the log has given no row for a second: for what must not come.
+size_t follow_rest(struct log_subject *subject, struct log_cursor *at, size_t limit,
+                   struct recorded_event *rows, size_t room);
 
 // Where the log ends now, also if rows are not settled yet: tests start their tails here.
 struct log_cursor log_end(struct log_subject *subject);

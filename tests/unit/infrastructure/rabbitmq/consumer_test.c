@@ -37,11 +37,11 @@ static void say(unsigned char type, unsigned char channel, const void *payload, 
 static void script(void)
 {
     SAY(METHOD, 0, "\0\12\0\12\0\11\0\0\0\0\0\0\0\5PLAIN\0\0\0\5en_US"); // start
-    SAY(METHOD, 0, "\0\12\0\36\0\2\0\2\0\0\0\1"); // tune: 2 channels, 128 KiB, 1 s
-    SAY(METHOD, 0, "\0\12\0\51\0");               // open-ok
-    SAY(METHOD, 1, "\0\24\0\13\0\0\0\0");         // channel.open-ok
-    SAY(METHOD, 1, "\0\74\0\13");                 // qos-ok
-    SAY(METHOD, 1, "\0\74\0\25\1t");              // consume-ok
+    SAY(METHOD, 0, "\0\12\0\36\0\2\0\2\0\0\0\12"); // tune: 2 channels, 128 KiB, 10 s
+    SAY(METHOD, 0, "\0\12\0\51\0");                // open-ok
+    SAY(METHOD, 1, "\0\24\0\13\0\0\0\0");          // channel.open-ok
+    SAY(METHOD, 1, "\0\74\0\13");                  // qos-ok
+    SAY(METHOD, 1, "\0\74\0\25\1t");               // consume-ok
     for (int at = 0; at < 2; at++) {
         SAY(METHOD, 1, "\0\74\0\74\1t\0\0\0\0\0\0\0\1\0\1x\1k"); // deliver
         SAY(HEADER, 1, "\0\74\0\0\0\0\0\0\0\0\0\1\0\0");
@@ -70,7 +70,7 @@ static void open_broker(void)
                                           .user = "guest",
                                           .password = "guest",
                                           .name = "test",
-                                          .heartbeat_s = 1,
+                                          .heartbeat_s = 10,
                                           .connect_timeout_ms = 5000,
                                           .rpc_timeout_ms = 5000,
                                           .stall_ms = 5000,
@@ -86,7 +86,7 @@ static void close_broker(void)
     rabbitmq_consumer_free(consumer);
 }
 
-TestSuite(rabbitmq_consumer, .init = open_broker, .fini = close_broker, .timeout = 10);
+TestSuite(rabbitmq_consumer, .init = open_broker, .fini = close_broker, .timeout = 60);
 
 static void *accept_and_say(void *context)
 {
@@ -130,9 +130,8 @@ Test(rabbitmq_consumer, given_a_message_that_waits_when_it_breathes_then_the_bro
     for (int tick = 0; tick < TICKS_MAX; tick++) {
         cr_assert_eq(rabbitmq_consumer_tick(consumer), STATUS_OK);
     }
-    cr_assert_eq(heartbeats(heard, hear(heard)), 1,
-                 "one is due at once, the next half a second on");
-    (void)poll(NULL, 0, 550);
+    cr_assert_eq(heartbeats(heard, hear(heard)), 1, "one is due at once, the next five seconds on");
+    (void)poll(NULL, 0, 5100);
     cr_assert_eq(rabbitmq_consumer_tick(consumer), STATUS_OK);
     cr_assert_eq(heartbeats(heard, hear(heard)), 1);
     struct arena arena;
