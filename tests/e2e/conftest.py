@@ -11,7 +11,7 @@ import urllib.request
 import psycopg2
 import pytest
 
-from shop import Customer, an_order, read_env
+from shop import PATIENCE_S, Customer, an_order, read_env
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -25,7 +25,7 @@ class Demo:
         self.slow = {}
 
     def run(self, *arguments, **options):
-        return subprocess.run([str(ROOT / "scripts" / "demo"), *arguments], check=True, timeout=180,
+        return subprocess.run([str(ROOT / "scripts" / "demo"), *arguments], check=True, timeout=240,
                               stdin=subprocess.DEVNULL, **options)
 
     def start(self, *options):
@@ -99,7 +99,7 @@ def ctl(demo):
     def run(*arguments):
         env = dict(os.environ, **demo.env)
         done = subprocess.run([demo.env.get("COMANDACTL", str(ROOT / "build/bin/comandactl")),
-                               *arguments], env=env, timeout=60, capture_output=True, text=True,
+                               *arguments], env=env, timeout=120, capture_output=True, text=True,
                               stdin=subprocess.DEVNULL, check=False)
         assert done.returncode == 0, f"comandactl {arguments}: {done.stderr}"
         return done.stdout
@@ -143,7 +143,7 @@ def metrics(demo):
     def read():
         pages = []
         for address in demo.env["COMANDA_METRICS"].split():
-            with urllib.request.urlopen(address, timeout=10) as page:
+            with urllib.request.urlopen(address, timeout=PATIENCE_S) as page:
                 pages.append(page.read().decode())
         return "\n".join(pages)
     return read

@@ -7,6 +7,9 @@ import uuid
 
 import requests
 
+# What must come to pass comes within this, however busy the machine is.
+PATIENCE_S = 60
+AGAIN_S = 0.2
 ENDED = ("confirmed", "rejected", "cancelled")
 MEMBERS = ["id", "status", "version", "customer", "currency", "lines", "total", "ship_to",
            "created_at", "updated_at"]
@@ -43,6 +46,27 @@ def an_order(sku="SKU-1", quantity=2, token="tok_ok", **changes):
     return {name: value for name, value in body.items() if value is not None}
 
 
+def until(what, message, seconds=PATIENCE_S):
+    """Gives what it became."""
+    deadline = time.monotonic() + seconds
+    while not (result := what()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {message}"
+        time.sleep(0.02)
+    return result
+
+
+def is_to_be_asked_again(answer, harmless):
+    """As the contract tells clients: 503 was not begun, 504 is unknown, a twin is at work."""
+    if answer.status_code == 409:
+        return answer.json()["type"] == "urn:comanda:problem:in-flight"
+    return answer.status_code == 503 or answer.status_code == 504 and harmless
+
+
+def assert_first_answer(answer):
+    """Not a replay; but who had to ask again may meet what the first request has done."""
+    assert answer.tries > 1 or "Idempotency-Replayed" not in answer.headers
+
+
 class Customer:
     """One principal. Every answer is checked for what every answer must have."""
 
@@ -52,10 +76,23 @@ class Customer:
         self.session = requests.Session()
         self.session.trust_env = False
 
-    def request(self, method, path, headers=None, token=None, **options):
+    def request(self, method, path, headers=None, token=None, patience=PATIENCE_S, **options):
+        """Asks again, the same with the same key, for as long as the patience lasts."""
         sent = {"Authorization": f"Bearer {token or self.token}"} if token or self.token else {}
         sent.update(headers or {})
         sent = {name: value for name, value in sent.items() if value is not None}
+        harmless = method in ("GET", "HEAD") or "Idempotency-Key" in sent
+        deadline = time.monotonic() + patience
+        tries = 1
+        while True:
+            answer = self.request_once(method, path, sent, options)
+            answer.tries = tries
+            if not is_to_be_asked_again(answer, harmless) or time.monotonic() >= deadline:
+                return answer
+            tries += 1
+            time.sleep(AGAIN_S)
+
+    def request_once(self, method, path, sent, options):
         answer = self.session.request(method, self.url + path, headers=sent, timeout=30,
                                       allow_redirects=False, **options)
         assert answer.headers.get("Comanda-Correlation-Id"), f"{method} {path}: no correlation id"
@@ -87,7 +124,7 @@ class Customer:
         assert answer.status_code == 201, answer.text
         return answer.json()
 
-    def wait(self, order_id, seconds=15, statuses=ENDED):
+    def wait(self, order_id, seconds=PATIENCE_S, statuses=ENDED):
         """Follows the order until it has one of the statuses."""
         deadline = time.monotonic() + seconds
         while True:
