@@ -3,12 +3,11 @@
 import json
 import os
 import signal
-import time
 
 import pytest
 
 from books import CONFIRMED, Books, assert_undone, books_of, derived
-from shop import an_order, assert_document, assert_problem
+from shop import PATIENCE_S, an_order, assert_document, assert_problem, until
 
 AUTHORIZED_AND_VOIDED = {"payment": ["PaymentAuthorized", "PaymentVoided"],
                          "provider": ["authorize done", "void done"]}
@@ -38,15 +37,8 @@ def books(log):
     return lambda order: books_of(log, [order["id"]])[order["id"]]
 
 
-def wait_until(what, seconds, message):
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, message
-        time.sleep(0.02)
-
-
-def rejected(customer, code, seconds=15, **changes):
-    order = customer.wait(customer.placed(an_order(**changes))["id"], seconds)
+def rejected(customer, code, **changes):
+    order = customer.wait(customer.placed(an_order(**changes))["id"])
     assert order["status"] == "rejected", order
     assert order["rejection"]["code"] == code, order
     assert_document(order)
@@ -57,8 +49,8 @@ def test_confirmed_means_captured_once_reserved_and_scheduled(ana, log, books):
     order = ana.wait(ana.placed(an_order("SKU-11", 3))["id"])
     assert order["status"] == "confirmed"
     assert events_of(log, order["id"]) == ["OrderPlaced", "OrderConfirmed"]
-    wait_until(lambda: "ReservationCommitted" in books(order).reservation, 5,
-               "the reservation is not committed")
+    until(lambda: "ReservationCommitted" in books(order).reservation,
+          "the reservation is committed")
     assert books(order) == CONFIRMED
     assert stock_moves(log, order["id"]) == [("StockReserved", "SKU-11", 3),
                                              ("StockCommitted", "SKU-11", 3)]
@@ -100,7 +92,7 @@ def test_a_carrier_that_refuses_rejects(ana, books):
 
 
 def timed_out(demo, customer, token):
-    order = customer.wait(demo.slow[token], 90)
+    order = customer.wait(demo.slow[token], 90 + PATIENCE_S)
     assert order["status"] == "rejected" and order["rejection"]["code"] == "timed_out", order
     return order
 
@@ -123,19 +115,33 @@ def test_a_cancelled_order_holds_nothing(ana, log, books):
     assert books(order) in (NEVER_AUTHORIZED, Books())  # Books(): it came before the saga began
 
 
-def cancelled_while(demo, customer, log, name, command):
-    """An order that is cancelled while one daemon stands still, and so the saga waits for it."""
-    def is_sent(order):
-        return log("select 1 from comanda.events where stream_id = %s and kind = 'command' and "
-                   "type = %s", derived(order["id"], "saga:order_fulfilment"), command)
+def wait_for_command(log, order, step):
+    """Until the order's saga has sent the command of the step."""
+    until(lambda: log("select 1 from comanda.events where stream_id = %s and kind = 'command' and "
+                      "data->>'step' = %s", derived(order["id"], "saga:order_fulfilment"), step),
+          f"{step} is sent")
+
+
+def wait_until_published(log, order):
+    until(lambda: not log("select 1 from comanda.outbox where stream_id = %s", order["id"]),
+          "the broker has all events of the order")
+
+
+def cancelled_while(demo, customer, log, name, step=None, undo=None):
+    """An order that is cancelled while one daemon stands still, and so the saga waits for it. It
+    goes on when the cancellation has come to the saga's queue, or the saga has turned back."""
     stopped = demo.pid(name)
     os.kill(stopped, signal.SIGSTOP)
     try:
         order = customer.placed(an_order("SKU-15", 2))
-        if command:
-            wait_until(lambda: is_sent(order), 10, f"{command} was not sent")
+        if step:
+            wait_for_command(log, order, step)
         answer = customer.cancel(order["id"])
         assert answer.status_code == 202 and answer.json()["status"] == "cancelling"
+        if undo:
+            wait_for_command(log, order, undo)
+        else:
+            wait_until_published(log, order)
     finally:
         os.kill(stopped, signal.SIGCONT)
     assert customer.wait(order["id"])["status"] == "cancelled"
@@ -144,18 +150,18 @@ def cancelled_while(demo, customer, log, name, command):
 
 
 def test_cancelled_before_the_saga_has_begun_nothing_is_reserved(demo, ana, log, books):
-    book = books(cancelled_while(demo, ana, log, "saga", None))
+    book = books(cancelled_while(demo, ana, log, "saga"))
     assert_undone(book)
     assert book.reservation == [] and book.shipment == []
 
 
 def test_cancelled_while_the_stock_is_being_reserved_it_is_released(demo, ana, log, books):
-    book = books(cancelled_while(demo, ana, log, "inventory", "reserve"))
+    book = books(cancelled_while(demo, ana, log, "inventory", "reserve", "release"))
     assert book == Books(**AUTHORIZED_AND_VOIDED, reservation=RELEASED)
 
 
 def test_cancelled_while_the_shipment_is_being_scheduled_it_is_cancelled(demo, ana, log, books):
-    book = books(cancelled_while(demo, ana, log, "shipping", "schedule"))
+    book = books(cancelled_while(demo, ana, log, "shipping", "schedule", "unschedule"))
     assert book == Books(**AUTHORIZED_AND_VOIDED, reservation=RELEASED,
                          shipment=["ShipmentScheduled", "ShipmentCancelled"],
                          carrier=["schedule done", "cancel done"])
@@ -164,14 +170,15 @@ def test_cancelled_while_the_shipment_is_being_scheduled_it_is_cancelled(demo, a
 def test_cancelled_after_the_end_it_stays_confirmed(ana, log, books):
     order = ana.wait(ana.placed()["id"])
     assert_problem(ana.cancel(order["id"]), 409, "order-not-cancellable")
-    wait_until(lambda: books(order) == CONFIRMED, 5, "it is not what a confirmed order must be")
+    until(lambda: books(order) == CONFIRMED, "it is what a confirmed order must be")
     assert events_of(log, order["id"]) == ["OrderPlaced", "OrderConfirmed"]
 
 
-def test_an_operator_aborts_a_silent_order(ana, ctl, books):
+def test_an_operator_aborts_a_silent_order(ana, ctl, log, books):
     order = ana.placed(an_order(token="tok_silent"))
+    wait_for_command(log, order, "authorize")
     ctl("saga", "abort", order["id"])
-    ended = ana.wait(order["id"], 30)
+    ended = ana.wait(order["id"])
     assert ended["status"] == "rejected" and ended["rejection"]["code"] == "aborted"
     assert_undone(books(order))
 
@@ -208,12 +215,15 @@ NAMES = ["comanda_commands_total", "comanda_batch_commands_bucket", "comanda_bat
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_metric_of_the_contract_is_there(metrics, name):
-    assert any(line.startswith((name + "{", name + " ")) for line in metrics().splitlines()), name
+    def is_there():
+        return any(line.startswith((name + "{", name + " ")) for line in metrics().splitlines())
+    until(is_there, name)
 
 
 def test_commands_and_sagas_are_counted_by_outcome(ana, metrics):
     ana.wait(ana.placed()["id"])
-    page = metrics()
-    assert 'comanda_commands_total{command="ordering.place_order",outcome="' in page
-    assert 'comanda_sagas_total{outcome="' in page
-    assert 'comanda_messages_total{queue="comanda.payment",outcome="' in page
+    wanted = ('comanda_commands_total{command="ordering.place_order",outcome="',
+              'comanda_sagas_total{outcome="',
+              'comanda_messages_total{queue="comanda.payment",outcome="')
+    for series in wanted:
+        until(lambda: series in metrics(), series)
