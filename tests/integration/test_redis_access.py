@@ -41,8 +41,9 @@ class GuardedCache(Cache):
         return f"redis://comanda_{program}:{self.password(program)}@127.0.0.1:{self.port}"
 
     def directive(self):
+        """With a timeout of its own: after one late answer the edge would drop the connection."""
         path = self.folder / "redis_edge"
-        return f"{self.address} user=comanda_edge password_file={path}"
+        return f"{self.address} user=comanda_edge password_file={path} timeout=10s"
 
     def rules(self, program, *rules):
         self.client.execute_command("ACL", "SETUSER", f"comanda_{program}", *rules)
@@ -95,13 +96,13 @@ def redis_answers(edge, outcome):
 def test_the_edge_logs_in_and_both_writes_and_reads(cache, shop):
     edge = Edge(shop, redis=cache.directive())
     try:
+        before = redis_answers(edge, "ok")
         placed = edge.place()
         assert placed.status == 201
-        key = f"comanda:doc:main:orders:{placed.json['id']}"
-        until(lambda: cache.client.get(key), "the document is in Redis")
-        before = redis_answers(edge, "ok")
+        until(lambda: redis_answers(edge, "ok") == before + 1, "Redis took the document")
+        assert cache.client.get(f"comanda:doc:main:orders:{placed.json['id']}")
         assert edge.get(f"/v1/orders/{placed.json['id']}").status == 200
-        assert redis_answers(edge, "ok") == before + 1
+        assert redis_answers(edge, "ok") == before + 2
         assert redis_answers(edge, "failed") == 0
     finally:
         edge.remove()
@@ -119,7 +120,7 @@ def test_an_edge_that_is_refused_says_so_serves_on_and_mends(cache, shop, rules,
     try:
         edge.start(ready=False)
         until(lambda: redis_check(edge)["detail"].startswith("refuses"), "readiness tells it")
-        assert edge.readiness() == "degraded"
+        edge.wait_ready("degraded")
         log = edge.log()
         assert words in log and "comanda_edge" in log and "password_file" in log
         assert cache.password("edge") not in log
@@ -127,7 +128,7 @@ def test_an_edge_that_is_refused_says_so_serves_on_and_mends(cache, shop, rules,
         assert order.status == 201
         assert edge.get(f"/v1/orders/{order.json['id']}").status == 200
         restore(cache)
-        edge.wait_ready(timeout=30)
+        edge.wait_ready()
         assert redis_check(edge)["detail"] == "connected"
         assert edge.log().count("refuses the user") == 1, "once, not at every try"
     finally:
@@ -159,7 +160,7 @@ def test_an_edge_without_a_user_is_told_that_it_needs_one(cache, shop):
     try:
         edge.start(ready=False)
         until(lambda: "NOAUTH" in edge.log(), "the log tells it")
-        assert edge.readiness() == "degraded"
+        edge.wait_ready("degraded")
     finally:
         edge.remove()
 
@@ -197,18 +198,18 @@ def test_a_projector_that_is_refused_says_so_projects_on_and_mends(cache, tmp_pa
         cache.rules("projector", "off")
         projector = Daemon("projector", tmp_path, COMANDA_POSTGRES=database.conninfo,
                            COMANDA_AMQP=house.broker.url_of("projector"),
-                           COMANDA_REDIS=cache.url("projector"))
+                           COMANDA_REDIS=cache.url("projector"), COMANDA_REDIS_TIMEOUT="30s")
         house.daemons["projector"] = projector
         detail = until(lambda: "WRONGPASS" in (text := projector.checks().get("redis", {})
                                                .get("detail", "")) and text, "the refusal")
         assert "comanda_projector" in detail and not projector.is_ready()
         order = house.place()
         until(lambda: database.rows("select 1 from comanda_read.documents where key = %s",
-                                    str(order)), "the read schema goes on", 30)
+                                    str(order)), "the read schema goes on")
         cache.rules("projector", "on")
-        projector.wait_ready(30)
+        projector.wait_ready()
         second = house.place()
-        until(lambda: cache.client.get(f"comanda:doc:main:orders:{second}"), "it is cached", 30)
+        until(lambda: cache.client.get(f"comanda:doc:main:orders:{second}"), "it is cached")
         assert cache.password("projector") not in projector.log_path.read_text()
     finally:
         cache.rules("projector", "on")
