@@ -2,6 +2,7 @@
 """Tokens, rate limits, shedding and problems in front of an ordinary proxy_pass, and what
 nginx -t says of a wrong setting."""
 import concurrent.futures
+import contextlib
 import http.server
 import re
 import socket
@@ -12,6 +13,7 @@ import jwt
 import pytest
 import requests
 
+from daemon import until
 from nginx import Nginx
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -26,6 +28,7 @@ HTTP = """
 class Upstream(http.server.ThreadingHTTPServer):
     """One place: requests are served one after another, each for `seconds`."""
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -34,6 +37,15 @@ class Upstream(http.server.ThreadingHTTPServer):
         self.seen = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @contextlib.contextmanager
+    def held(self):
+        """Whatever comes meanwhile waits; at the end all of it is served at once."""
+        with self.place:
+            try:
+                yield
+            finally:
+                self.seconds = 0.0
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -75,6 +87,12 @@ def get(nginx, path="/", bearer=None, **options):
     return requests.get(nginx.url + path, headers=headers, timeout=30, **options)
 
 
+def reload(nginx):
+    old = set(nginx.workers())
+    nginx.reload()
+    until(lambda: (now := set(nginx.workers())) and not old & now, "the old workers are gone")
+
+
 def guarded(start_nginx, upstream, directives, **options):
     return start_nginx(f"location / {{ {directives} proxy_pass {upstream.url}; }}", http=HTTP,
                        files={"key": KEY + "\n"}, **options)
@@ -104,21 +122,20 @@ def test_issuer_and_audience_are_checked_when_configured(start_nginx, upstream):
 
 def test_a_remembered_token_ends_with_its_expiry(start_nginx, upstream):
     nginx = guarded(start_nginx, upstream, "comanda_jwt key_file={folder}/key;")
-    bearer = token(exp=int(time.time()) + 2)
-    assert get(nginx, bearer=bearer).status_code == 200
-    time.sleep(3.1)
-    assert get(nginx, bearer=bearer).status_code == 401
+
+    def accepted():
+        minted = token(exp=int(time.time()) + 2)
+        return get(nginx, bearer=minted).status_code == 200 and minted
+    bearer = until(accepted, "one that arrives before it expires")
+    until(lambda: get(nginx, bearer=bearer).status_code == 401, "it expires", 30)
 
 
 def test_a_changed_key_counts_after_a_reload(start_nginx, upstream):
     nginx = guarded(start_nginx, upstream, "comanda_jwt key_file={folder}/key;")
     assert get(nginx, bearer=token()).status_code == 200
     (nginx.folder / "key").write_text("f" * 32)
-    nginx.reload()
-    deadline = time.monotonic() + 10
-    while get(nginx, bearer=token(key="f" * 32)).status_code != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    reload(nginx)
+    assert get(nginx, bearer=token(key="f" * 32)).status_code == 200
     assert get(nginx, bearer=token()).status_code == 401
 
 
@@ -135,23 +152,30 @@ def test_given_a_redirect_to_another_key_then_the_token_is_verified_anew(start_n
 
 # ---- Rates ---------------------------------------------------------------------------------------
 
-LIMIT = "comanda_limit zone=callers key=$arg_who rate=1r/s burst=3;"
-
-
 def test_a_burst_passes_and_what_follows_is_429(start_nginx, upstream):
-    nginx = start_nginx(f"location / {{ {LIMIT} proxy_pass {upstream.url}; }}"
-                        " location = /m { comanda_metrics; }", http=HTTP)
+    nginx = start_nginx(f"""
+        location / {{ comanda_limit zone=callers key=$arg_who rate=1r/m burst=3;
+                      proxy_pass {upstream.url}; }}
+        location = /m {{ comanda_metrics; }}""", http=HTTP)
     answers = [get(nginx, "/?who=ana") for _ in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
     assert answers[0].headers["RateLimit"].startswith('"callers";r=2;t=')
-    assert answers[0].headers["RateLimit-Policy"] == '"callers";q=3;w=3'
+    assert answers[0].headers["RateLimit-Policy"] == '"callers";q=3;w=180'
     refused = answers[3]
     assert refused.json()["type"] == "urn:comanda:problem:rate-limited"
     assert refused.headers["RateLimit"].startswith('"callers";r=0;t=')
     assert get(nginx, "/?who=bruno").status_code == 200
     assert get(nginx, "/").status_code == 200  # an empty key is not limited
     assert "\ncomanda_rate_limited_total 2\n" in get(nginx, "/m").text
-    time.sleep(int(refused.headers["Retry-After"]))
+
+
+def test_who_asks_again_after_what_the_refusal_says_is_let_in(start_nginx, upstream):
+    nginx = guarded(start_nginx, upstream, "comanda_limit zone=callers key=$arg_who rate=1r/s burst=1;")
+
+    def refused():
+        answer = get(nginx, "/?who=ana")
+        return answer.status_code == 429 and answer.headers["Retry-After"]
+    time.sleep(int(until(refused, "two come within a second", every=0)))
     assert get(nginx, "/?who=ana").status_code == 200
 
 
@@ -159,22 +183,17 @@ def test_the_rate_is_kept_over_time_and_across_workers(start_nginx, upstream):
     nginx = guarded(start_nginx, upstream,
                     "comanda_limit zone=callers key=$arg_who rate=20r/s burst=1;", workers=2)
     began, passed = time.monotonic(), 0
-    while time.monotonic() - began < 3:
+    while passed < 40:
+        assert time.monotonic() - began < 60, f"only {passed} have passed"
         passed += get(nginx, "/?who=ana").status_code == 200
     assert passed <= 20 * (time.monotonic() - began) + 1
-    assert passed >= 20  # a loaded machine may not come round in time for each
 
 
 def test_a_reload_keeps_who_has_used_what(start_nginx, upstream):
     nginx = guarded(start_nginx, upstream,
                     "comanda_limit zone=callers key=$arg_who rate=1r/m burst=2;")
     assert [get(nginx, "/?who=ana").status_code for _ in range(3)] == [200, 200, 429]
-    old = set(nginx.workers())
-    nginx.reload()
-    deadline = time.monotonic() + 10
-    while old & set(nginx.workers()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    reload(nginx)
     assert get(nginx, "/?who=ana").status_code == 429
 
 
@@ -206,59 +225,63 @@ def test_a_principal_is_limited_after_his_token_and_a_refused_one_is_not(start_n
 
 # ---- Shedding ------------------------------------------------------------------------------------
 
-def at_once(nginx, path, count):
-    with concurrent.futures.ThreadPoolExecutor(count) as pool:
-        return [answer.result() for answer in
-                [pool.submit(get, nginx, path) for _ in range(count)]]
+SHED = """
+    location /normal {{ comanda_shed zone=reports budget={budget}; proxy_pass {url}; }}
+    location /high {{ comanda_shed zone=reports budget={budget} priority=high; proxy_pass {url}; }}"""
 
+
+def crowd(pool, nginx, upstream, count):
+    """Sends so many at once to a server that holds what it gets, and waits until each is there or
+    refused."""
+    before = len(upstream.seen)
+    sent = [pool.submit(get, nginx, "/normal") for _ in range(count)]
+    until(lambda: sum(each.done() for each in sent) + len(upstream.seen) - before == count,
+          "all have come")
+    return sent
+
+
+# Seconds within a budget are far more than the machine's own delays, which count as well.
 
 def test_what_would_come_too_late_is_refused_at_once(start_nginx, upstream):
-    upstream.seconds = 0.1
-    nginx = start_nginx(f"""
-        location /normal {{ comanda_shed zone=reports budget=1s; proxy_pass {upstream.url}; }}
-        location /high {{ comanda_shed zone=reports budget=1s priority=high;
-                          proxy_pass {upstream.url}; }}""", http=HTTP)
+    upstream.seconds = 0.5
+    nginx = start_nginx(SHED.format(budget="20s", url=upstream.url), http=HTTP)
     assert get(nginx, "/normal").status_code == 200  # teaches it the server's time
-    began = time.monotonic()
-    answers = at_once(nginx, "/normal", 40)
-    codes = [answer.status_code for answer in answers]
+    with concurrent.futures.ThreadPoolExecutor(48) as pool, upstream.held():
+        sent = crowd(pool, nginx, upstream, 48)
+        refused = [each.result() for each in sent if each.done()]
+    codes = [each.result().status_code for each in sent]
     assert codes.count(200) >= 3 and codes.count(503) >= 15
-    assert time.monotonic() - began < 3
-    refused = next(answer for answer in answers if answer.status_code == 503)
-    assert refused.json()["type"] == "urn:comanda:problem:overloaded"
-    assert int(refused.headers["Retry-After"]) >= 1
+    assert {answer.status_code for answer in refused} == {503}
+    assert len(refused) == codes.count(503)
+    assert refused[0].json()["type"] == "urn:comanda:problem:overloaded"
+    assert int(refused[0].headers["Retry-After"]) >= 1
     assert get(nginx, "/normal").status_code == 200  # idle again: nothing is refused
 
 
 def test_the_important_go_on_when_the_others_are_shed(start_nginx, upstream):
-    upstream.seconds = 0.15
-    nginx = start_nginx(f"""
-        location /normal {{ comanda_shed zone=reports budget=1s; proxy_pass {upstream.url}; }}
-        location /high {{ comanda_shed zone=reports budget=1s priority=high;
-                          proxy_pass {upstream.url}; }}""", http=HTTP)
-    get(nginx, "/normal")
-    with concurrent.futures.ThreadPoolExecutor(12) as pool:
-        busy = [pool.submit(get, nginx, "/normal") for _ in range(12)]
-        time.sleep(0.05)
-        high = get(nginx, "/high")
-        codes = [answer.result().status_code for answer in busy]
-    assert 503 in codes and high.status_code == 200
+    upstream.seconds = 1
+    nginx = start_nginx(SHED.format(budget="60s", url=upstream.url), http=HTTP)
+    assert get(nginx, "/normal").status_code == 200
+    with concurrent.futures.ThreadPoolExecutor(60) as pool, upstream.held():
+        sent = crowd(pool, nginx, upstream, 59)
+        assert 503 in [each.result().status_code for each in sent if each.done()]
+        held = len(upstream.seen)
+        high = pool.submit(get, nginx, "/high")
+        until(lambda: high.done() or len(upstream.seen) > held, "the important one has come")
+    assert high.result().status_code == 200
 
 
 def test_a_server_that_hangs_is_not_waited_for_by_everybody(start_nginx, upstream):
     nginx = guarded(start_nginx, upstream, "comanda_shed zone=reports budget=500ms;")
     assert get(nginx).status_code == 200
-    with concurrent.futures.ThreadPoolExecutor(1) as pool, upstream.place:
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, upstream.held():
+        before = len(upstream.seen)
         waiting = pool.submit(get, nginx)
+        until(lambda: len(upstream.seen) > before, "one is held")
         time.sleep(1)
-        began = time.monotonic()
         assert get(nginx).status_code == 503
-        assert time.monotonic() - began < 0.5
-        upstream.place.release()
-        try:
-            assert waiting.result().status_code == 200
-        finally:
-            upstream.place.acquire()
+        assert not waiting.done()
+    assert waiting.result().status_code == 200
 
 
 # ---- Problems, bodies, correlation ---------------------------------------------------------------
@@ -321,17 +344,12 @@ def test_a_zone_that_is_too_small_says_so(start_nginx, upstream):
 def test_a_refusal_reads_the_body_away(start_nginx, upstream):
     nginx = guarded(start_nginx, upstream, "comanda_jwt key_file={folder}/key;")
     hidden = b"GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", nginx.port), timeout=10) as connection:
+    last = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", nginx.port), timeout=20) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(hidden)
-                           + hidden)
-        connection.settimeout(1)
-        received = b""
-        try:
-            while chunk := connection.recv(4096):
-                received += chunk
-        except socket.timeout:
-            pass
-    assert received.count(b"HTTP/1.1 ") == 1 and b" 401 " in received
+                           + hidden + last)
+        received = connection.makefile("rb").read()
+    assert received.count(b"HTTP/1.1 ") == received.count(b"HTTP/1.1 401 ") == 2
 
 
 # ---- What nginx -t says --------------------------------------------------------------------------
