@@ -202,7 +202,7 @@ def lines_about(daemon, word):
 
 
 def refusals_allowed(first, since):
-    """What a daemon may say of a refusal: `first` when it meets it, then each link tries every 5 s."""
+    """Lines about a refusal: `first` of them at the start, then its links try again every 5 s."""
     return first + 3 * (time.monotonic() - since) / 5
 
 
