@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The workers' runtime against real servers: commands, replies, ladder, poison, servers that go away."""
+import datetime
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ import pytest
 
 from daemon import BUILD, Blocker, Daemon, Database, command_event, until, uuid7
 from worker_fixtures import (AUTHORIZE, broker, database, events_of, hold_payment, journal,  # noqa: F401
-                             replies, reply_of, send, start, waits_for_lock)
+                             kill, replies, reply_of, send, start, waits_for_lock)
 
 pytestmark = pytest.mark.sanitized
 
@@ -159,12 +160,13 @@ def test_a_context_that_is_no_shop_goes_through_the_same_worker(database, broker
 
 def test_a_silent_provider_holds_up_nobody_and_its_message_ends_in_the_dead_letters(
         database, broker, start):
-    daemon = start("payment").wait_ready()
     silent, good = uuid7(), uuid7()
+    broker.need("payments")
     stuck = send(broker, "payments.authorize_payment",
                  dict(AUTHORIZE, payment_token="tok_silent"), silent, correlation_id="shop-7")
     fine = send(broker, "payments.authorize_payment", AUTHORIZE, good)
-    assert reply_of(database, fine, timeout=5)[0] == "ok"
+    daemon = start("payment").wait_ready()
+    assert reply_of(database, fine)[0] == "ok"
     headers, body = until(lambda: broker.get("comanda.payment.dead"), "a dead letter")
     assert json.loads(body)["id"] == stuck
     text = json.dumps({key: str(value) for key, value in headers.items()})
@@ -173,10 +175,16 @@ def test_a_silent_provider_holds_up_nobody_and_its_message_ends_in_the_dead_lett
     assert not replies(database, stuck)
     said = [line for line in daemon.log() if line.get("id") == stuck or stuck in json.dumps(line)]
     assert said and {line["correlation_id"] for line in said} == {"shop-7"}
+    first, dead = said[0], said[-1]
+    assert (first["attempts"], dead["level"]) == (1, "error")
+    replied = database.rows("select recorded_at from comanda.events where kind = 'reply'"
+                            " and data->>'command_id' = %s", fine)[0][0]
+    assert replied < datetime.datetime.fromisoformat(dead["time"].replace("Z", "+00:00"))
     assert daemon.metric('comanda_messages_total{queue="comanda.payment",outcome="retried"}') == 3
     assert daemon.metric('comanda_messages_total{queue="comanda.payment",outcome="dead"}') == 1
 
 
+@pytest.mark.parametrize("broker", [(1000, 10000, 20000)], ids=["patient ladder"], indirect=True)
 def test_a_late_provider_answers_only_after_the_payment_was_undone(database, broker, start):
     start("payment").wait_ready()
     payment = uuid7()
@@ -200,7 +208,7 @@ def test_what_cannot_be_read_goes_to_the_dead_letters_at_once(database, broker, 
     start("payment").wait_ready()
     broker.publish("payments.authorize_payment", body, str(uuid7()))
     good = send(broker, "payments.authorize_payment", AUTHORIZE, uuid7())
-    headers, dead = until(lambda: broker.get("comanda.payment.dead"), f"a dead letter: {name}", 5)
+    headers, dead = until(lambda: broker.get("comanda.payment.dead"), f"a dead letter: {name}")
     assert cause in str(headers), headers
     assert dead[:1000] == body[:1000]
     assert reply_of(database, good)[0] == "ok"
@@ -218,7 +226,7 @@ def test_a_command_that_makes_no_sense_names_the_member(database, broker, start,
     message_id, event = command_event("payments.authorize_payment", AUTHORIZE, uuid7())
     change(event)
     broker.publish("payments.authorize_payment", event, message_id)
-    headers, _ = until(lambda: broker.get("comanda.payment.dead"), "a dead letter", 5)
+    headers, _ = until(lambda: broker.get("comanda.payment.dead"), "a dead letter")
     assert cause in str(headers), headers
 
 
@@ -226,7 +234,7 @@ def test_a_command_that_nobody_knows_is_poison(database, broker, start):
     start("payment").wait_ready()
     message_id, event = command_event("payments.steal_payment", {}, uuid7())
     broker.publish("payments.steal_payment", event, message_id)
-    headers, _ = until(lambda: broker.get("comanda.payment.dead"), "a dead letter", 5)
+    headers, _ = until(lambda: broker.get("comanda.payment.dead"), "a dead letter")
     assert "payments.steal_payment" in str(headers)
 
 
@@ -265,7 +273,7 @@ def test_a_broker_that_drops_the_connection_is_reconnected(database, broker, sta
     for connection in until(lambda: [each for each in broker.call("GET", "/api/connections")
                                      if each.get("vhost") == broker.vhost
                                      and "payment" in str(each.get("client_properties"))],
-                            "the daemon's connections in the management's list", 20):
+                            "the daemon's connections in the management's list"):
         broker.call("DELETE", "/api/connections/" + urllib.parse.quote(connection["name"]))
     message_id = send(broker, "payments.authorize_payment", AUTHORIZE, uuid7())
     assert reply_of(database, message_id)[0] == "ok"
@@ -311,28 +319,28 @@ def test_a_message_that_kills_its_process_ends_alone_in_the_dead_letters(databas
     innocent = [send(broker, "payments.authorize_payment", AUTHORIZE, uuid7()) for _ in range(20)]
     bad = send(broker, "payments.authorize_payment", AUTHORIZE, poison)
     innocent += [send(broker, "payments.authorize_payment", AUTHORIZE, uuid7()) for _ in range(20)]
-    first = start("payment", COMANDA_CRASHES=2, COMANDA_EFFECT_TIMEOUT="30s").wait_ready()
+    first = start("payment", COMANDA_CRASHES=2, COMANDA_LINGER="500ms").wait_ready()
     until(lambda: waits_for_lock(database), "the whole batch in hand")
-    first.stop(signal.SIGKILL)
-    second = start("payment", COMANDA_CRASHES=2, COMANDA_EFFECT_TIMEOUT="30s")
+    kill(first, database)
+    second = start("payment", COMANDA_CRASHES=2, COMANDA_LINGER="500ms")
     until(lambda: database.rows("select attempts from comanda.suspects where message_id = %s",
                                 bad) == [(0,)] and waits_for_lock(database),
           "with others once more, marked")
     assert database.rows("select count(*) > 1, sum(attempts) from comanda.suspects") == [(True, 0)]
-    second.stop(signal.SIGKILL)
+    kill(second, database)
     for crash in (1, 2):
-        daemon = start("payment", COMANDA_CRASHES=2, COMANDA_EFFECT_TIMEOUT="30s")
+        daemon = start("payment", COMANDA_CRASHES=2)
         until(lambda: database.rows("select attempts from comanda.suspects where message_id = %s",
                                     bad) == [(crash,)] and waits_for_lock(database),
               f"crash {crash} on the suspect alone")
-        daemon.stop(signal.SIGKILL)
+        kill(daemon, database)
     start("payment", COMANDA_CRASHES=2)
-    headers, body = until(lambda: broker.get("comanda.payment.dead"), "the dead letter", 30)
+    headers, body = until(lambda: broker.get("comanda.payment.dead"), "the dead letter")
     assert json.loads(body)["id"] == bad
     assert "the process ended each time" in str(headers)
-    until(lambda: len(replies(database, *innocent)) == 40, "all the innocent ones handled", 30)
+    until(lambda: len(replies(database, *innocent)) == 40, "all the innocent ones handled")
     assert broker.ready("comanda.payment.dead") == 0
-    assert database.rows("select count(*) from comanda.suspects") == [(0,)]
+    until(lambda: database.rows("select count(*) from comanda.suspects") == [(0,)], "no mark left")
     lock.close()
 
 
@@ -342,13 +350,13 @@ def test_what_a_killed_process_had_in_hand_comes_again_in_batches(database, brok
     lock = hold_payment(database, slow)
     ids = [send(broker, "payments.authorize_payment", AUTHORIZE, slow)]
     ids += [send(broker, "payments.authorize_payment", AUTHORIZE, uuid7()) for _ in range(299)]
-    first = start("payment", COMANDA_EFFECT_TIMEOUT="30s").wait_ready()
+    first = start("payment").wait_ready()
     until(lambda: waits_for_lock(database), "a batch in hand")
     until(lambda: broker.ready("comanda.payment") == 0, "the other ones handed out too")
-    first.stop(signal.SIGKILL)
+    kill(first, database)
     lock.close()
     daemon = start("payment")
-    until(lambda: len(replies(database, *ids)) == 300, "a reply to each", 40)
+    until(lambda: len(replies(database, *ids)) == 300, "a reply to each")
     batches = daemon.metric('comanda_message_batch_count{queue="comanda.payment"}')
     assert batches < 30, f"they went nearly one by one, in {batches} batches"
     until(lambda: database.rows("select count(*) from comanda.suspects") == [(0,)], "no mark left")
@@ -364,7 +372,7 @@ def test_kill_in_the_middle_loses_and_doubles_nothing(database, broker, start):
               or len(replies(database, *ids)) == 300, "some batches")
         daemon.stop(signal.SIGKILL)
     start("payment")
-    until(lambda: len(replies(database, *ids)) == 300, "a reply to each", 40)
+    until(lambda: len(replies(database, *ids)) == 300, "a reply to each")
     assert database.rows("select count(*) from comanda.events where kind = 'reply'"
                          " and data->>'command_id' = any(%s)", ids) == [(300,)]
     assert broker.ready("comanda.payment.dead") == 0
