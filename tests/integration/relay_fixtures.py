@@ -176,6 +176,18 @@ def lease(database):
     return rows[0] if rows else (None, 0)
 
 
+def renewed(database):
+    """When the lease was renewed last, and the clock that told it."""
+    return database.rows("select renewed_at, clock_timestamp() from comanda.leases"
+                         " where name = 'relay'")[0]
+
+
+def sent_once(database, relay, fence=1):
+    """Whether the relay had no reason to send a row again: neither a lease that was lost, as it is
+    when PostgreSQL does not answer in time, nor a broker."""
+    return lease(database)[1] == fence and relay.metric("comanda_relay_rewinds_total", absent=0) == 0
+
+
 def leads(daemon):
     return daemon.metric("comanda_relay_leader", absent=0) == 1
 
