@@ -216,6 +216,8 @@ def silent_to_the_end(shop):
     """An order whose payment daemon is away and whose commands are lost: its saga is parked."""
     order = shop.place()
     until(lambda: "SagaParked" in shop.types(saga_of(order)), "it is parked", 60)
+    until(lambda: shop.broker.ready("comanda.payment") == len(shop.commands(order)),
+          "each of its commands is on its way")
     shop.broker.channel.queue_purge("comanda.payment")
     return order
 
@@ -225,7 +227,8 @@ def test_a_parked_saga_is_counted_and_goes_on_by_itself_when_the_answer_comes(ba
     order = bare_hasty.place()
     until(lambda: "SagaParked" in bare_hasty.types(saga_of(order)), "it is parked", 60)
     assert bare_hasty.database.rows("select comanda.sagas_parked(5)")[0][0] == 1
-    assert bare_hasty.daemons["saga"].metric('comanda_sagas_total{outcome="parked"}') == 1
+    until(lambda: bare_hasty.daemons["saga"].metric('comanda_sagas_total{outcome="parked"}',
+                                                    absent=0) == 1, "it is counted")
     bare_hasty.start("payment")
     assert bare_hasty.ended(order) == "OrderRejected"
     assert bare_hasty.rejection(order) == "timed_out"

@@ -38,9 +38,9 @@ def folder_of(path, *versions):
 
 @pytest.fixture
 def shop(tmp_path):
-    """Patient steps, a short ladder within what they allow, and a stock that is slow to answer."""
-    made = open_shop(tmp_path, COMANDA_SAGA_TIMEOUT="20s", COMANDA_RETRY_1="3s",
-                     COMANDA_RETRY_2="6s", COMANDA_RETRY_3="60s")
+    """Steps that wait for as long as the stock is away, and a ladder that lasts longer."""
+    made = open_shop(tmp_path, COMANDA_SAGA_TIMEOUT="120s", COMANDA_RETRY_1="3s",
+                     COMANDA_RETRY_2="6s", COMANDA_RETRY_3="400s")
     made.settings["COMANDA_SAGAS"] = folder_of(tmp_path / "sagas", 1)
     made.sagas = tmp_path / "sagas"
     made.start("relay", "saga", "payment", "shipping")
@@ -106,9 +106,9 @@ def test_a_daemon_without_the_version_of_a_running_saga_says_so_and_leaves_its_m
                  "it is not ready, and why")[0]
     assert "order_fulfilment version 1 is not loaded, and sagas run on it (1)" in told
     assert not daemon.is_ready() and daemon.get("/healthz")[0] == 200
-    assert daemon.metric("comanda_sagas_not_loaded") == 1
-    assert any(line.get("dependency") == "sagas" and line["detail"] == told
-               for line in daemon.log())
+    until(lambda: daemon.metric("comanda_sagas_not_loaded", absent=0) == 1, "it is counted")
+    until(lambda: any(line.get("dependency") == "sagas" and line["detail"] == told
+                      for line in daemon.log()), "it is logged")
     assert (listed(shop, order)["definition"], listed(shop, order)["loaded"]) == (1, "no")
     status, detail = doctor_says(shop, "sagas running")[0]
     assert status == "fault" and "1 on order_fulfilment version 1" in detail
@@ -147,7 +147,8 @@ def test_an_older_daemon_beside_a_newer_one_gives_up_its_messages(shop, tmp_path
         assert shop.commands(order) == (FORWARD if version_of(shop, order) == 1 else FORWARD_2)
     assert {version_of(shop, order) for order in orders} == {1, 2}
     assert shop.broker.ready("comanda.saga.dead") == 0
-    assert any(line.get("dependency") == "sagas" and "version 2 is not loaded" in line["detail"]
-               for line in shop.daemons["saga"].log())
+    until(lambda: any(line.get("dependency") == "sagas"
+                      and "version 2 is not loaded" in line["detail"]
+                      for line in shop.daemons["saga"].log()), "it is logged")
     shop.daemons["saga"].wait_ready()  # the last saga of version 2 has ended
     newer.stop()
