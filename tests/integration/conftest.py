@@ -9,7 +9,7 @@ import tempfile
 import pytest
 
 from daemon import Database
-from edge import Shop
+from edge import Edge, Shop
 from nginx import Nginx
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -45,6 +45,24 @@ def shop():
     made = Shop()
     yield made
     made.drop()
+
+
+@pytest.fixture
+def own():
+    """An edge and a database of the test's own, for what changes the schema or the setting."""
+    made = []
+
+    def make(**options):
+        shop = Shop()
+        made.append(Edge(shop, **options))
+        return made[-1]
+
+    yield make
+    for edge in made:
+        complaints = edge.complaints()
+        edge.remove()
+        edge.shop.drop()
+        assert complaints == []
 
 
 @pytest.fixture

@@ -26,6 +26,13 @@ def order_body(sku="SKU-1", quantity=1, name="Ana"):
                         "postal_code": "50000-000", "country": "BR"}}
 
 
+def request_bytes(edge, key, body=None):
+    text = json.dumps(body or order_body())
+    return (f"POST /v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {edge.shop.token()}\r\n"
+            f"Idempotency-Key: {key}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(text)}\r\n\r\n{text}").encode()
+
+
 class Answer:
     def __init__(self, response):
         self.status = response.status

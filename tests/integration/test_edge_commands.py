@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands through the edge: group commit, twins, halving, clients that leave, what it refuses."""
+"""Commands through the edge: twins, halving, clients that leave, what it refuses."""
 import base64
-import concurrent.futures
-import contextlib
 import hashlib
 import json
 import os
@@ -14,31 +12,13 @@ import time
 
 import pytest
 
-from daemon import until, uuid7
-from edge import Edge, LockedTable, Shop, checked, order_body, together
+from daemon import PATIENCE_S, until, uuid7
+from edge import Edge, LockedTable, checked, order_body, request_bytes, settle, together
 
 
 @pytest.fixture(scope="module")
 def edge(shop):
     yield from checked(Edge(shop))
-
-
-@pytest.fixture
-def own():
-    """An edge and a database of the test's own, for what changes the schema or the setting."""
-    made = []
-
-    def make(**options):
-        shop = Shop()
-        made.append(Edge(shop, **options))
-        return made[-1]
-
-    yield make
-    for edge in made:
-        complaints = edge.complaints()
-        edge.remove()
-        edge.shop.drop()
-        assert complaints == []
 
 
 def test_given_one_client_then_each_command_is_a_batch_of_its_own(edge):
@@ -47,43 +27,6 @@ def test_given_one_client_then_each_command_is_a_batch_of_its_own(edge):
         for _ in range(20):
             assert edge.place(connection=connection).status == 201
     assert edge.batch_mean(work) == 1
-
-
-def request_bytes(edge, key, body=None):
-    text = json.dumps(body or order_body())
-    return (f"POST /v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {edge.shop.token()}\r\n"
-            f"Idempotency-Key: {key}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(text)}\r\n\r\n{text}").encode()
-
-
-def test_given_more_than_a_batch_holds_then_a_cancellation_goes_before_placements(edge):
-    request = request_bytes(edge, "KEY-0000")
-    with contextlib.ExitStack() as opened:
-        clients = [opened.enter_context(
-            socket.create_connection(("127.0.0.1", edge.port), timeout=20)) for _ in range(522)]
-        order = edge.place().json["id"]  # its product is known for a second
-        # One connection is kept busy by a document, the other by the first order.
-        documents = LockedTable(edge.shop, "comanda_read.documents", "access exclusive")
-        opened.callback(documents.release)
-        clients.pop().sendall(b"GET /v1/products/SKU-3 HTTP/1.1\r\nHost: x\r\n\r\n")
-        until(lambda: documents.waiting() == 1, "the document is waited for", every=0.01)
-        keys = LockedTable(edge.shop)
-        opened.callback(keys.release)
-        for n, client in enumerate(clients):
-            client.sendall(request.replace(b"KEY-0000", b"KEY-%04d" % n))
-            if n == 0:
-                until(lambda: documents.waiting() == 2, "the first is in flight", every=0.01)
-        until(lambda: edge.metric("comanda_queue_length") == 520, "the others wait", 2)
-        cancelling = threading.Thread(target=edge.cancel, args=(order,))
-        cancelling.start()
-        opened.callback(cancelling.join)
-        until(lambda: edge.metric("comanda_queue_length") == 521, "so does the cancellation", 2)
-        keys.release()
-        for client in clients:
-            assert client.recv(4096).startswith(b"HTTP/1.1 201")
-    assert edge.shop.database.rows(
-        "select count(*) >= 520 - 511 from comanda.events where position > (select position from"
-        " comanda.events where stream_id = %s and version = 2)", order) == [(True,)]
 
 
 # As the projector writes them; Redis, which other tests share, has never heard of these.
@@ -140,7 +83,7 @@ end
 
 
 def test_given_64_connections_then_their_commands_share_batches(own, tmp_path):
-    edge = own()
+    edge = own(timeout="60s")
     script = tmp_path / "orders.lua"
     body = "'" + json.dumps(order_body()) + "'"
     script.write_text(WRK_SCRIPT % (uuid7().hex, body, edge.shop.token()))
@@ -154,15 +97,19 @@ def test_given_64_connections_then_their_commands_share_batches(own, tmp_path):
     before = len(edge.shop.orders())
     assert edge.batch_mean(work) > 8
     counted = 'comanda_commands_total{command="ordering.place_order",outcome="'
-    accepted = edge.metric(counted + 'accepted"')
-    left = edge.metric(counted + 'aborted"')  # wrk leaves in the middle; these may be written
-    assert accepted <= len(edge.shop.orders()) - before <= accepted + left
+
+    def fits():
+        """wrk leaves in the middle: of these some are written, and the edge sees it a moment later."""
+        accepted = edge.metric(counted + 'accepted"')
+        left = edge.metric(counted + 'aborted"') + edge.metric(counted + 'unknown"')
+        return accepted <= len(edge.shop.orders()) - before <= accepted + left
+    until(fits, "as many orders as were accepted, and of those that left some")
 
 
 def test_given_twins_then_one_order_is_placed_and_all_get_its_answer(edge):
     key = str(uuid7())
     before = set(edge.shop.orders())
-    answers = together(lambda n: edge.place(key), 20)
+    answers = together(lambda n: settle(lambda: edge.place(key)), 20)
     assert [answer.status for answer in answers] == [201] * 20
     assert len({answer.json["id"] for answer in answers}) == 1
     assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
@@ -172,7 +119,7 @@ def test_given_twins_then_one_order_is_placed_and_all_get_its_answer(edge):
 def test_given_twins_with_other_bodies_then_only_one_body_wins(edge):
     key = str(uuid7())
     before = set(edge.shop.orders())
-    answers = together(lambda n: edge.place(key, order_body(quantity=1 + n % 2)), 20)
+    answers = together(lambda n: settle(lambda: edge.place(key, order_body(quantity=1 + n % 2))), 20)
     assert len(set(edge.shop.orders()) - before) == 1
     placed = {answer.json["id"] for answer in answers if answer.status == 201}
     refused = [answer for answer in answers if answer.status != 201]
@@ -216,39 +163,6 @@ def test_given_a_client_that_writes_then_it_reads_what_it_wrote(edge):
         assert (found.headers["etag"], found.json["status"]) == (etag, "cancelling")
 
 
-def test_given_a_twin_that_waits_too_long_then_it_is_told_so(own):
-    edge = own(timeout="5s")
-    key = str(uuid7())
-    edge.place()
-    name = edge.shop.database.name
-    edge.shop.database.rows(f'alter role current_user in database "{name}" set lock_timeout = 0')
-    edge.nginx("-s", "reload")
-    time.sleep(0.5)
-    edge.wait_ready()
-    lock = LockedTable(edge.shop)
-    answers, threads = [], []
-
-    def place(sent):
-        threads.append(threading.Thread(target=lambda: answers.append(edge.place(sent))))
-        threads[-1].start()
-
-    place(key)
-    until(lambda: lock.waiting() == 1, "the first waits for the table")
-    place(str(uuid7()))
-    until(lambda: lock.waiting() == 2, "no session is left that would ask for work")
-    begun = time.monotonic()
-    place(key)
-    time.sleep(3)
-    lock.release()
-    for thread in threads:
-        thread.join()
-    assert time.monotonic() - begun < 6
-    assert sorted(answer.status for answer in answers) == [201, 201, 409]
-    assert [answer.slug for answer in answers if answer.status == 409] == ["in-flight"]
-    again = edge.place(key)
-    assert again.status == 201 and again.headers["idempotency-replayed"] == "true"
-
-
 POISON = """
 create function public.refuse_poison() returns trigger language plpgsql as $$
 begin
@@ -263,7 +177,7 @@ create trigger refuse_poison before insert on comanda.events
 
 
 def test_given_a_bad_item_in_a_batch_then_it_alone_is_refused(own):
-    edge = own(timeout="20s")
+    edge = own()
     edge.shop.database.rows(POISON)
     edge.place()
     lock = LockedTable(edge.shop)
@@ -306,83 +220,10 @@ def test_given_clients_that_leave_at_any_moment_then_the_key_tells_the_truth(edg
     for key in keys:
         send_and_leave(edge, key, random.choice([None, 0, 0.0005, 0.001, 0.002, 0.005]))
     until(lambda: edge.metric("comanda_queue_length") == 0, "nothing waits")
-    answers = [edge.place(key) for key in keys]
+    answers = [settle(lambda key=key: edge.place(key)) for key in keys]
     assert [answer.status for answer in answers] == [201] * len(keys)
     assert len(set(edge.shop.orders()) - before) == len(keys)
     assert edge.workers() == workers
-
-
-def test_given_a_full_queue_then_it_refuses_at_once(own):
-    edge = own(queue=2)
-    edge.place()
-    lock = LockedTable(edge.shop)
-    begun = time.monotonic()
-    waiting = [threading.Thread(target=edge.place) for _ in range(2)]
-    for busy, thread in enumerate(waiting, 1):  # one after the other: together they are one batch
-        thread.start()
-        until(lambda: lock.waiting() == busy, "a connection is busy")
-    statuses = [None] * 6
-
-    def place(n):
-        statuses[n] = (edge.place().status, time.monotonic() - begun)
-
-    threads = [threading.Thread(target=place, args=(n,)) for n in range(6)]
-    for thread in threads:
-        thread.start()
-    until(lambda: sum(status is not None for status in statuses) >= 4, "four are refused", 2)
-    assert all(status[0] == 503 for status in statuses if status is not None)
-    lock.release()
-    for thread in threads + waiting:
-        thread.join()
-    assert sorted(status[0] for status in statuses) == [201, 201, 503, 503, 503, 503]
-
-
-SLOW_ORDERS = """
-create function public.be_slow() returns trigger language plpgsql as $$
-begin
-    perform pg_sleep(0.1);
-    return new;
-end $$;
-create trigger be_slow before insert on comanda.events
-    for each row when (new.data #>> '{ship_to,name}' = 'SLOW') execute function public.be_slow();
-"""
-
-
-def done(futures):
-    return sum(each.done() for each in futures)
-
-
-def test_given_more_placements_than_fit_in_the_time_then_they_alone_are_shed(own):
-    edge = own(connections=1, timeout="3s")
-    order = edge.place().json["id"]
-    edge.shop.database.rows(SLOW_ORDERS)
-    slow = together(lambda n: edge.place(body=order_body(name="SLOW")), 12)
-    assert [answer.status for answer in slow] == [201] * 12
-    assert edge.metric("comanda_batch_seconds_sum") >= 0.1 * 12, "it knows the price"
-    lock, token = LockedTable(edge.shop), edge.shop.token()
-    with concurrent.futures.ThreadPoolExecutor(48) as pool:
-        def place():
-            return pool.submit(edge.place, body=order_body("SKU-2"), token=token)
-
-        first = place()
-        until(lambda: lock.waiting() == 1, "the connection is busy")
-        placed = [place() for _ in range(40)]
-        until(lambda: edge.metric("comanda_queue_length") + done(placed) == 40, "all have come", 2)
-        refused = [each.result() for each in placed if each.done()]
-        waiting = 40 - len(refused)
-        cancelled = pool.submit(edge.cancel, order)
-        until(lambda: edge.metric("comanda_queue_length") == waiting + 1, "it is taken", 2)
-        assert edge.get("/healthz", token=None).status == 200
-        ready = pool.submit(edge.readiness)
-        lock.release()
-    assert 10 <= len(refused) <= 30
-    assert {(each.status, each.slug) for each in refused} == {(503, "overloaded")}
-    assert all(1 <= int(each.headers["retry-after"]) <= 60 for each in refused)
-    assert (first.result().status, cancelled.result().status) == (201, 202)
-    assert ready.result() in ("ready", "degraded")  # no relay publishes this log
-    assert [each.result().status for each in placed].count(201) == waiting
-    assert edge.metric('comanda_shed_total{priority="normal"}') == len(refused)
-    assert edge.metric('comanda_shed_total{priority="high"}') == 0
 
 
 def test_given_an_early_refusal_then_its_body_is_not_the_next_request(edge):
@@ -429,7 +270,7 @@ def test_given_bytes_that_are_no_text_then_the_request_alone_is_refused(edge):
 
 
 def raw(edge, request):
-    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=PATIENCE_S) as client:
         client.sendall(request)
         answer = b""
         while part := client.recv(65536):
@@ -473,16 +314,19 @@ def test_given_a_log_that_waits_for_the_relay_when_probed_then_it_is_degraded_an
 
     def probe():
         answer = edge.get("/readyz", token=None)
-        return answer.status, answer.json["status"], answer.json["checks"]["relay"]["detail"]
-    assert probe() == (200, "ready", "none has led yet")
+        return answer.status, answer.json["status"], answer.json["checks"].get("relay", {}).get("detail")
+
+    def degraded():
+        status, name, detail = probe()
+        return (status, name) == (200, "degraded") and detail
+    until(lambda: probe() == (200, "ready", "none has led yet"), "nobody has led")
     ask("insert into comanda.leases (name, holder, fence, renewed_at, epoch)"
         " values ('relay', 'x', 1, now(), 1000)")
-    assert probe() == (200, "ready", "the log is published")
+    until(lambda: probe() == (200, "ready", "the log is published"), "one leads")
     ask("insert into comanda.events (epoch, version, stream_id, event_id, schema_version, tenant,"
         " category, kind, type, data, meta, recorded_at) select epoch, 1, gen_random_uuid(),"
         " gen_random_uuid(), 1, 'main', 'order', 'event', 'X', '{}', '{}', now() - interval '1 minute'"
         " from comanda.log")
     ask("update comanda.leases l set epoch = e.epoch, tx = e.tx, position = e.position - 1"
         " from comanda.events e where e.type = 'X'")
-    status, name, detail = probe()
-    assert (status, name) == (200, "degraded") and "RabbitMQ" in detail
+    assert "RabbitMQ" in until(degraded, "the log waits")
