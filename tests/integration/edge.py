@@ -225,7 +225,7 @@ http {{
         if (self.folder / "pid").exists():
             master = self.master
             os.kill(master, signal.SIGQUIT)
-            until(lambda: not (self.folder / "pid").exists(), "nginx ends", 20)
+            until(lambda: not (self.folder / "pid").exists(), "nginx ends")
 
     def complaints(self):
         """Lines of the log that no run should have."""
