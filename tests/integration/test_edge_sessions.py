@@ -30,6 +30,11 @@ end $do$
 """
 
 
+# Sessions that have been asked something.
+BEGUN = """select pid from pg_stat_activity where application_name = 'comanda-edge'
+    and datname = current_database() and query <> ''"""
+
+
 def written(shop):
     return shop.database.rows("select (select count(*) from comanda.events),"
                               " (select count(*) from comanda.keys),"
@@ -46,8 +51,8 @@ def test_given_sessions_whose_first_call_is_slow_then_no_command_meets_it():
     shop = Shop()
     edge = Edge(shop, start=False)
     try:
-        # Longer than a command may wait: whoever met it would not be done.
-        shop.database.rows(SLOW_FIRST_CALL.replace("SECONDS", "2.5"))
+        # A command that met it would be refused: it writes.
+        shop.database.rows(SLOW_FIRST_CALL.replace("SECONDS", "0.5"))
         before = written(shop)
         edge.start()
         assert written(shop) == before, "getting ready writes nothing"
@@ -63,19 +68,22 @@ def test_given_sessions_whose_first_call_is_slow_then_no_command_meets_it():
 @pytest.mark.parametrize("how", ["sessions end", "reload"])
 def test_given_new_sessions_that_get_ready_then_commands_wait_for_them(how):
     shop = Shop()
-    edge = Edge(shop, timeout="10s", start=False)
+    edge = Edge(shop, start=False)
     try:
         shop.database.rows(SLOW_FIRST_CALL.replace("SECONDS", "1.5"))
         edge.start()
+        old = {pid for pid, in shop.database.rows(BEGUN)}
         if how == "reload":
-            old = edge.workers()
             edge.nginx("-s", "reload")
-            until(lambda: set(edge.workers()) - set(old), "there is a new worker")
         else:
+            lost = edge.metric("comanda_postgres_losses_total")
             shop.database.rows("select pg_terminate_backend(pid) from pg_stat_activity"
                                " where application_name = 'comanda-edge'"
                                " and datname = current_database()")
-            until(lambda: edge.metric("comanda_postgres_connections") == 0, "they are gone")
+            until(lambda: edge.metric("comanda_postgres_losses_total") >= lost + edge.sessions,
+                  "they are gone")
+        # After a second without one, commands are refused instead.
+        until(lambda: {pid for pid, in shop.database.rows(BEGUN)} - old, "a new one gets ready")
         assert place_30(edge) == [201] * 30
         assert "refused" not in edge.log()
     finally:
