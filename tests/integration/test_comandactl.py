@@ -180,7 +180,7 @@ def test_given_a_load_cut_short_when_run_again_then_the_rest_follows_and_nothing
                              stdout=subprocess.DEVNULL)
     until(lambda: on_hand(bare, "C-0") or first.poll() is not None, "it has begun")
     first.send_signal(signal.SIGKILL)
-    first.wait(10)
+    first.wait(60)
     assert bare.ctl("stock", "load", stock)[0] == 0
     counted = bare.database.rows(
         "select count(*), count(distinct stream_id) from comanda.events where data->>'sku' like 'C-%%'"
@@ -286,7 +286,7 @@ def test_given_the_log_when_followed_then_new_rows_come_one_a_line(shop):
     placing.join()
     assert line["stream"] in orders and line["type"] == "OrderPlaced"
     tail.send_signal(signal.SIGINT)
-    assert tail.wait(10) == 0
+    assert tail.wait(60) == 0
 
 
 def test_given_the_log_when_its_tail_is_asked_for_then_the_last_rows_come_in_order(bare, tmp_path):

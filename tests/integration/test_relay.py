@@ -248,7 +248,7 @@ def test_a_wrong_setting_ends_it_with_the_setting_named(name, value, words):
     environment = dict(os.environ, COMANDA_POSTGRES="host=127.0.0.1", COMANDA_AMQP="amqp://x/",
                        COMANDA_SAGAS=str(ROOT / "conf" / "sagas"))
     environment[name] = value
-    ended = subprocess.run([BUILD / "bin" / "comanda-relay"], env=environment, timeout=20,
+    ended = subprocess.run([BUILD / "bin" / "comanda-relay"], env=environment, timeout=60,
                            capture_output=True, check=False, text=True)
     assert ended.returncode != 0
     assert words in ended.stderr

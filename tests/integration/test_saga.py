@@ -18,6 +18,7 @@ FORWARD = [("authorize", "forward", 1), ("reserve", "forward", 1), ("schedule", 
 HASTY = {"COMANDA_SAGA_TIMEOUT": "2s", "COMANDA_SAGA_ATTEMPTS": 2, "COMANDA_RETRY_1": "1s",
          "COMANDA_RETRY_2": "2s", "COMANDA_RETRY_3": "2s", "COMANDA_EFFECT_TIMEOUT": "500ms",
          "COMANDA_TIMER_CLAIM": "2s"}
+PATIENT = {"COMANDA_SAGA_TIMEOUT": "120s", "COMANDA_RETRY_3": "400s", "COMANDA_EFFECT_TIMEOUT": "30s"}
 
 
 def open_shop(folder, **settings):
@@ -34,8 +35,8 @@ def close_shop(shop):
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """Patient: a step may take its 20 seconds."""
-    made = open_shop(tmp_path_factory.mktemp("patient")).start(*DAEMONS)
+    """Patient: a step may take two minutes before it is asked again, and a ladder longer."""
+    made = open_shop(tmp_path_factory.mktemp("patient"), **PATIENT).start(*DAEMONS)
     yield made
     made.stop_in_order()
     close_shop(made)
@@ -215,7 +216,7 @@ def test_a_cancellation_after_capture_that_confirm_meets_is_refunded(bare):
 def silent_to_the_end(shop):
     """An order whose payment daemon is away and whose commands are lost: its saga is parked."""
     order = shop.place()
-    until(lambda: "SagaParked" in shop.types(saga_of(order)), "it is parked", 60)
+    until(lambda: "SagaParked" in shop.types(saga_of(order)), "it is parked", 120)
     until(lambda: shop.broker.ready("comanda.payment") == len(shop.commands(order)),
           "each of its commands is on its way")
     shop.broker.channel.queue_purge("comanda.payment")
@@ -225,7 +226,7 @@ def silent_to_the_end(shop):
 def test_a_parked_saga_is_counted_and_goes_on_by_itself_when_the_answer_comes(bare_hasty):
     bare_hasty.start("relay", "saga", "inventory", "shipping")
     order = bare_hasty.place()
-    until(lambda: "SagaParked" in bare_hasty.types(saga_of(order)), "it is parked", 60)
+    until(lambda: "SagaParked" in bare_hasty.types(saga_of(order)), "it is parked", 120)
     assert bare_hasty.database.rows("select comanda.sagas_parked(5)")[0][0] == 1
     until(lambda: bare_hasty.daemons["saga"].metric('comanda_sagas_total{outcome="parked"}',
                                                     absent=0) == 1, "it is counted")
@@ -283,14 +284,14 @@ def test_timers_outlive_a_saga_daemon_that_is_killed(bare_hasty):
     until(lambda: bare_hasty.commands(order), "authorize is out")
     bare_hasty.end("saga", signal.SIGKILL)
     bare_hasty.start("saga")
-    until(lambda: ("authorize", "forward", 2) in bare_hasty.commands(order), "it asks again", 30)
+    until(lambda: ("authorize", "forward", 2) in bare_hasty.commands(order), "it asks again")
     bare_hasty.start("payment")
     assert bare_hasty.ended(order) in ("OrderConfirmed", "OrderRejected")
 
 
 @pytest.mark.sanitized
 def test_two_saga_daemons_and_kills_in_the_middle_lose_and_double_nothing(shop):
-    second = Shop(shop.database, shop.broker, shop.folder).start("saga")
+    second = Shop(shop.database, shop.broker, shop.folder, **shop.settings).start("saga")
     orders = [shop.place() for _ in range(12)]
     second.end("saga", signal.SIGKILL)
     second.start("saga")
@@ -366,7 +367,7 @@ def test_a_wrong_definition_stops_the_daemon_and_names_file_and_place(tmp_path, 
     environment = dict(os.environ, COMANDA_POSTGRES="host=127.0.0.1 dbname=x",
                        COMANDA_AMQP="amqp://a:b@127.0.0.1:1/x", COMANDA_SAGAS=str(tmp_path))
     run = subprocess.run([BUILD / "bin/comanda-saga", "--check"], env=environment,
-                         capture_output=True, text=True, timeout=20)
+                         capture_output=True, text=True, timeout=60)
     assert run.returncode == 2
     assert "mine.json" in run.stderr and told in run.stderr, run.stderr
 

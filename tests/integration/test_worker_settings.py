@@ -13,7 +13,7 @@ from worker_fixtures import (AUTHORIZE, broker, database, hold_payment,  # noqa:
 
 
 def run(name, *arguments, **environment):
-    return subprocess.run([BUILD / "bin" / f"comanda-{name}", *arguments], text=True, timeout=10,
+    return subprocess.run([BUILD / "bin" / f"comanda-{name}", *arguments], text=True, timeout=60,
                           capture_output=True, env=dict(os.environ, **environment))
 
 
@@ -100,7 +100,7 @@ def test_metrics_pass_promtools_lint(database, broker, start):
     page = until(lambda: "outcome=\"ok\"" in (text := daemon.get("/metrics")[1]) and text,
                  "the handled message counted")
     lint = subprocess.run(["promtool", "check", "metrics"], input=page, text=True,
-                          capture_output=True, timeout=20)
+                          capture_output=True, timeout=60)
     assert lint.returncode == 0, lint.stdout + lint.stderr
     assert "comanda_message_batch_seconds_bucket" in page
 
