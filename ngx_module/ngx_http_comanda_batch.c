@@ -116,22 +116,13 @@ static void free_batch(struct batch *batch)
     ngx_free(batch);
 }
 
-// A reset keeps the newest block, which may be large after a large batch.
-static void tidy(struct arena *arena)
-{
-    if (arena->used > SPARE_BYTES_MAX) {
-        arena_free(arena);
-    }
-    arena_reset(arena);
-}
-
 static void release_batch(struct batch *batch)
 {
     struct ngx_http_comanda_batches *batches = batch->batches;
     drop_marks(batch);
     if (batches->spare_count < SPARE_BATCHES_MAX) {
-        tidy(&batch->arena);
-        tidy(&batch->call_arena);
+        arena_trim(&batch->arena, SPARE_BYTES_MAX);
+        arena_trim(&batch->call_arena, SPARE_BYTES_MAX);
         ngx_queue_insert_head(&batches->spares, &batch->link);
         batches->spare_count++;
         return;

@@ -46,10 +46,7 @@ static void release(struct ngx_http_comanda_command_job *job)
     if (spares.next == NULL) {
         ngx_queue_init(&spares);
     }
-    if (job->arena.used > JOB_ARENA_BLOCK) { // a reset keeps the newest block, which may be large
-        arena_free(&job->arena);
-    }
-    arena_reset(&job->arena);
+    arena_trim(&job->arena, JOB_ARENA_BLOCK);
     ngx_queue_insert_head(&spares, &job->link);
     spare_count++;
 }

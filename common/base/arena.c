@@ -46,6 +46,14 @@ void arena_reset(struct arena *arena)
     arena->used = 0;
 }
 
+void arena_trim(struct arena *arena, size_t keep_max)
+{
+    arena_reset(arena);
+    if (arena->blocks != NULL && arena->blocks->size > keep_max) {
+        arena_free(arena);
+    }
+}
+
 static struct arena_block *add_block(struct arena *arena, size_t size)
 {
     if (size < arena->block_size) {

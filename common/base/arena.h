@@ -25,6 +25,10 @@ void arena_free(struct arena *arena);
 // Forgets all allocations and keeps one block for the next round.
 void arena_reset(struct arena *arena);
 
+// A reset that gives a block back when it is larger than keep_max bytes: for an arena that waits to
+// be used again, perhaps for long.
+void arena_trim(struct arena *arena, size_t keep_max);
+
 // Zeroed memory, aligned for any type; NULL when the limit or malloc says no. Lives until reset.
 void *arena_alloc(struct arena *arena, size_t size) MUST_CHECK;
 

@@ -56,6 +56,23 @@ Test(arena, given_a_reset_when_used_again_then_memory_is_clean_and_counted_afres
     arena_free(&arena);
 }
 
+Test(arena, given_a_trim_then_a_small_block_is_kept_and_a_large_one_is_given_back)
+{
+    struct arena arena;
+    arena_init(&arena, 64, 1000);
+    cr_assert_not_null(arena_alloc(&arena, 64));
+    arena_trim(&arena, 64);
+    cr_assert_not_null(arena.blocks);
+    cr_assert_eq(arena.used, 0);
+    cr_assert_not_null(arena_alloc(&arena, 900));
+    arena_trim(&arena, 64);
+    cr_assert_null(arena.blocks);
+    cr_assert_eq(arena.used, 0);
+    arena_trim(&arena, 64);
+    cr_assert_not_null(arena_alloc(&arena, 1000), "it serves again");
+    arena_free(&arena);
+}
+
 Test(arena, given_text_when_copied_then_it_ends_with_a_nul)
 {
     struct arena arena;
