@@ -29,9 +29,14 @@ class Demo:
                               stdin=subprocess.DEVNULL, **options)
 
     def start(self, *options):
-        with open(self.folder.parent / "demo.log", "ab") as log:
-            self.run("start", str(self.folder), "--rate", "off", "--no-walk", *options,
-                     stdout=log, stderr=log)
+        log = self.folder.parent / "demo.log"
+        try:
+            with open(log, "ab") as output:
+                self.run("start", str(self.folder), "--rate", "off", "--no-walk", *options,
+                         stdout=output, stderr=output)
+        except subprocess.SubprocessError:
+            print(log.read_text(errors="replace")[-4000:])  # it is deleted with the demo
+            raise
         self.env = read_env(self.folder / "env")
 
     def remove(self):
