@@ -80,9 +80,12 @@ log_line_prefix = '%m [%p] %q%u@%d '
 CONF
 }
 
+# Its own folder says that it is ours that answers, and not another one that has taken the port.
 postgres_ready()
 {
-    "$POSTGRES_BIN/pg_isready" -q -h 127.0.0.1 -p "$(port_of postgres)" -t 2
+    local file=$D/postgres/postmaster.pid pid
+    find_pid postgres && read -r pid <"$file" && [ "$pid" = "$PID" ] && grep -q '^ready' "$file" &&
+        "$POSTGRES_BIN/pg_isready" -q -h 127.0.0.1 -p "$(port_of postgres)" -t 2
 }
 
 postgres_stop()

@@ -166,3 +166,12 @@ def test_a_sockets_path_may_have_exactly_107_bytes(tmp_path, length, fits):
         else:
             with pytest.raises(OSError, match="too long"):
                 one.bind(path)
+
+
+def test_a_port_that_was_given_is_not_given_again_before_its_server_can_have_started(tmp_path):
+    given = []
+    for _ in range(5):
+        given += subprocess.run([ROOT / "scripts/free_ports", "300"], check=True, text=True, timeout=60,
+                                capture_output=True, env=dict(os.environ, TMPDIR=str(tmp_path))
+                                ).stdout.split()
+    assert len(set(given)) == 5 * 300
