@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from daemon import until, uuid7  # noqa: E402
 from edge import Edge, LockedTable, Shop, order_body  # noqa: E402
+from http2 import listen_http2, reset_in_the_middle  # noqa: E402
 
 FOLDER = pathlib.Path(__file__).parent
 ERRORS = re.compile(r"ERROR SUMMARY: (\d+) errors")
@@ -54,7 +55,9 @@ class Checked(Edge):
 @pytest.fixture
 def edge():
     shop = Shop()
-    checked = Checked(shop, timeout="60s")
+    checked = Checked(shop, timeout="60s", start=False)
+    listen_http2(checked)
+    checked.start()
     yield checked
     checked.remove()
     shop.drop()
@@ -176,6 +179,7 @@ def test_given_fifty_requests_and_aborts_then_valgrind_finds_no_error(edge):
         assert [answer.status for answer in part(edge)] == expected, part.__name__
         aborts(edge)
     abort_in_flight(edge)
+    assert len(reset_in_the_middle(edge)) > 1000
     outcomes = 'comanda_commands_total{command="ordering.place_order",outcome='
     until(lambda: edge.metric("comanda_queue_length") == 0, "nothing waits")
 
