@@ -88,10 +88,12 @@ class Demo:
 def demo():
     parent = pathlib.Path(tempfile.mkdtemp(prefix="comanda-demo-", dir="/var/tmp"))
     made = Demo(parent / "demo")
-    made.make("demo", "DETACH=1")
-    yield made
-    made.call(DEMO, "remove")
-    shutil.rmtree(parent)
+    try:
+        made.make("demo", "DETACH=1")
+        yield made
+    finally:
+        made.call(DEMO, "remove")
+        shutil.rmtree(parent)
 
 
 def until(condition, seconds, what):

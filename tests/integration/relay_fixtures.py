@@ -82,7 +82,11 @@ class OwnBroker:
         self.parent = pathlib.Path(tempfile.mkdtemp(prefix="comanda-relay-", dir="/var/tmp"))
         self.parent.chmod(0o755)
         self.folder = self.parent / "servers"
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.remove()  # nobody else knows of it yet
+            raise
 
     def script(self, action, *options):
         subprocess.run([ROOT / "scripts" / "servers", action, self.folder, *options], check=True,

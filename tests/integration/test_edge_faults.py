@@ -26,7 +26,11 @@ class Servers:
     def __init__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="comanda-edge-servers-", dir="/var/tmp"))
         self.link = self.folder / "s"
-        self.call("start", "--only", "postgres,redis")
+        try:
+            self.call("start", "--only", "postgres,redis")
+        except BaseException:
+            self.remove()  # nobody else knows of it yet
+            raise
         for line in (self.link / "env").read_text().splitlines():
             for word in shlex.split(line.removeprefix("export ")):
                 name, _, value = word.partition("=")
