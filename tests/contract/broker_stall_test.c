@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../support/counting_context.h"
 #include "../support/test_vhost.h"
 #include "application/ports/message_bus.h"
 #include "base/arena.h"
@@ -26,16 +27,6 @@ enum {
     CONNECTIONS_MAX = 16,
     CHUNK = 64 * 1024,
 };
-
-static const struct projection meters[] = {{.collection = {"meters", 6}, .category = {"meter", 5}}};
-static const struct bounded_context counting = {
-    .name = {"counting", 8},
-    .role = {"counter", 7},
-    .projections = meters,
-    .projection_count = 1,
-};
-static const struct bounded_context *const contexts[] = {&counting};
-static const struct context_registry registry = {contexts, 1};
 
 // --- the forwarder: one thread, every connection a pair of descriptors
 
@@ -143,7 +134,8 @@ static char body[MESSAGE_BODY_MAX];
 static void open_bus(void)
 {
     struct topology topology;
-    struct topology_options options = {.registry = &registry, .retry_ms = {1000, 60000, 60000}};
+    struct topology_options options = {.registry = &counting_registry,
+                                       .retry_ms = {1000, 60000, 60000}};
     struct rabbitmq_connection *connection;
     struct topology_report report;
     char cause[RABBITMQ_CAUSE_MAX] = "";

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../support/counting_context.h"
 #include "../support/test_vhost.h"
 #include "base/arena.h"
 #include "base/monotonic.h"
@@ -16,16 +17,6 @@
 #include "infrastructure/rabbitmq/topology_link.h"
 
 enum { WINDOW = 64, PREFETCH = 40, WAIT_MS = 30000, LINGER_MS = 50, RETRY_MS = 300 };
-
-static const struct projection meters[] = {{.collection = {"meters", 6}, .category = {"meter", 5}}};
-static const struct bounded_context counting = {
-    .name = {"counting", 8},
-    .role = {"counter", 7},
-    .projections = meters,
-    .projection_count = 1,
-};
-static const struct bounded_context *const contexts[] = {&counting};
-static const struct context_registry registry = {contexts, 1};
 
 // The broker under test with one bus; more can be opened beside it.
 struct subject {
@@ -44,7 +35,7 @@ static void open_subject(struct subject *subject)
     *subject = (struct subject){0};
     arena_init(&subject->arena, 64 * 1024, 64 * 1024 * 1024);
     struct topology_options options = {
-        .registry = &registry,
+        .registry = &counting_registry,
         .retry_ms = {RETRY_MS, 60000, 60000},
     };
     cr_assert_eq(topology_make(&options, &subject->arena, &subject->topology), STATUS_OK);

@@ -157,6 +157,20 @@ def test_a_leader_that_ends_hands_over_at_once(database, vhost, start):
         "a drained leader leaves nothing to be sent twice"
 
 
+PROMISED = datetime.timedelta(seconds=15)
+
+
+def take_over(database, leader, standby):
+    """Stops the leader until the standby leads; gives how long after its last renewal that was."""
+    last = renewed(database)[0]
+    leader.process.send_signal(signal.SIGSTOP)
+    until(lambda: leads(standby), "the standby leads")
+    took = renewed(database)[0] - last
+    leader.process.send_signal(signal.SIGCONT)
+    until(lambda: not leads(leader), "the old leader knows")
+    return took
+
+
 def test_a_stopped_leader_is_replaced_and_does_no_harm_when_it_wakes(database, vhost, start):
     first = start(vhost)
     until(lambda: leads(first), "the first leads")
@@ -166,7 +180,8 @@ def test_a_stopped_leader_is_replaced_and_does_no_harm_when_it_wakes(database, v
     first.process.send_signal(signal.SIGSTOP)
     fill(database, 1, 500)
     until(lambda: leads(second), "the standby leads")
-    assert renewed(database)[0] - last > datetime.timedelta(seconds=10), "the lease was still fresh"
+    took = renewed(database)[0] - last
+    assert took > datetime.timedelta(seconds=10), "the lease was still fresh"
     assert lease(database)[1] > fence
     vhost.numbers("comanda.projector", range(1, 501))
     done(database)
@@ -177,6 +192,11 @@ def test_a_stopped_leader_is_replaced_and_does_no_harm_when_it_wakes(database, v
     done(database)
     until(lambda: leads(second) != leads(first), "one leads")
     first.wait_ready()
+    # Promised from the last sign of life on; a machine that stalls meanwhile is given more tries.
+    for leader, standby in ((second, first), (first, second)):
+        if took > PROMISED and leads(leader):
+            took = take_over(database, leader, standby)
+    assert took <= PROMISED
 
 
 @pytest.mark.sanitized

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 
 #include "base/json.h"
+#include "support/counting_context.h"
 
 static struct arena arena;
 
@@ -20,13 +21,6 @@ static void tear_down(void)
 
 TestSuite(topology, .init = set_up, .fini = tear_down);
 
-static const struct projection meters[] = {{.collection = {"meters", 6}, .category = {"meter", 5}}};
-static const struct bounded_context counting = {
-    .name = {"counting", 8},
-    .role = {"counter", 7},
-    .projections = meters,
-    .projection_count = 1,
-};
 static const struct bounded_context silent = {.name = {"silent", 6}};
 static const struct bounded_context *const contexts[] = {&counting, &silent};
 static const struct context_registry registry = {contexts, 2};
