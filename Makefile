@@ -62,9 +62,12 @@ CONTRACT_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(CONTRACT_SOURCES))
 SEAM_WORKERS := $(if $(SEAM_SOURCES),$(foreach name,$(WORKER_NAMES),$(BUILD)/seam/bin/comanda-$(name)) \
                 $(if $(CTL),$(BUILD)/seam/bin/comandactl))
 
-MODULE_SOURCES := $(wildcard ngx_module/*.c)
-MODULE := $(if $(MODULE_SOURCES),$(BUILD)/module/ngx_http_comanda_module.so)
-SEAM_MODULE := $(if $(MODULE_SOURCES),$(if $(SEAM_SOURCES),$(BUILD)/seam/module/ngx_http_comanda_module.so))
+# Two nginx modules from one tree: the guard, and what it guards, which needs the guard at run time.
+GUARD_SOURCES := $(wildcard $(foreach room,core observe request answer guard,ngx_module/$(room)/*.c))
+STORE_SOURCES := $(wildcard $(foreach room,core store serve,ngx_module/$(room)/*.c))
+MODULE_NAMES := ngx_http_comanda_guard_module ngx_http_comanda_module
+MODULE := $(foreach name,$(MODULE_NAMES),$(BUILD)/module/$(name).so)
+SEAM_MODULE := $(if $(SEAM_SOURCES),$(foreach name,$(MODULE_NAMES),$(BUILD)/seam/module/$(name).so))
 
 CHECK = scripts/check --build $(BUILD) --make-variables "$(MAKEOVERRIDES)"
 CHECKS := lint unit contract integration e2e valgrind sanitize demo-test
@@ -156,30 +159,41 @@ $(foreach source,$(UNIT_SOURCES) $(CONTRACT_SOURCES),$(eval $(call test_rule,$(p
 NGINX_BUILD := $(BUILD)/nginx
 NGINX_INCLUDES := -isystem $(NGINX_BUILD) $(foreach part,core event event/modules os/unix http \
                   http/modules http/v2,-isystem $(NGINX_SOURCE)/src/$(part))
-MODULE_CFLAGS = $(CFLAGS_ALL) -Wno-unused-parameter -Ingx_module $(NGINX_INCLUDES)
-MODULE_OBJECTS := $(call objects,$(MODULE_SOURCES)) $(NGINX_BUILD)/ngx_http_comanda_module_modules.o
+MODULE_CFLAGS = $(CFLAGS_ALL) -Wno-unused-parameter -Ingx_module -I$(BUILD)/gen $(NGINX_INCLUDES)
+MODULE_LISTS := $(foreach name,$(MODULE_NAMES),$(NGINX_BUILD)/$(name)_modules)
 
-$(NGINX_BUILD)/ngx_http_comanda_module_modules.c: ngx_module/config scripts/configure_nginx $(NGINX_SOURCE)/conf_flags
+$(addsuffix .c,$(MODULE_LISTS)) &: ngx_module/config scripts/configure_nginx $(NGINX_SOURCE)/conf_flags
 	$(call say,CONF)
 	$(Q)scripts/configure_nginx $(NGINX_SOURCE) $(abspath $(NGINX_BUILD))
 
-$(NGINX_BUILD)/ngx_http_comanda_module_modules.o: $(NGINX_BUILD)/ngx_http_comanda_module_modules.c
+$(NGINX_BUILD)/%_modules.o: $(NGINX_BUILD)/%_modules.c
 	$(call say,CC)
 	$(Q)$(CC) $(MODULE_CFLAGS) -c $< -o $@
 
-$(BUILD)/obj/ngx_module/%.o: ngx_module/%.c $(NGINX_BUILD)/ngx_http_comanda_module_modules.c
+# One module calls the other by a table: what both were compiled with is told from the headers.
+MODULE_HEADERS := $(shell find ngx_module common -name '*.h' | sort)
+$(BUILD)/gen/module_build.h: $(MODULE_HEADERS)
+	@mkdir -p $(@D)
+	$(call say,GEN)
+	$(Q)cat $(MODULE_HEADERS) | sha256sum | sed 's/\(.*\)  -/#define COMANDA_MODULE_BUILD "\1"/' >$@
+
+$(BUILD)/obj/ngx_module/%.o: ngx_module/%.c $(addsuffix .c,$(MODULE_LISTS)) $(BUILD)/gen/module_build.h
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(MODULE_CFLAGS) -c $< -o $@
 
+# $(1): folder, $(2): name, $(3): sources
 define module_rule
-$(BUILD)/$(1)/ngx_http_comanda_module.so: $(MODULE_OBJECTS) $(call objects,$(2)) $(LINK_LIBS)
+$(BUILD)/$(1)/$(2).so: $(call objects,$(3)) $(NGINX_BUILD)/$(2)_modules.o $(LINK_LIBS) ngx_module/exports.map
 	@mkdir -p $$(@D)
 	$$(call say,LINK)
-	$(Q)$(CC) -shared $(LDFLAGS_ALL) $$(filter %.o,$$^) $(LINK_LIBS) $(PKG_LIBS) -o $$@
+	$(Q)$(CC) -shared $(LDFLAGS_ALL) -Wl,--version-script=ngx_module/exports.map $$(filter %.o,$$^) \
+	    $(LINK_LIBS) $(PKG_LIBS) -o $$@
 endef
-$(eval $(call module_rule,module,$(REGISTRY)))
-$(eval $(call module_rule,seam/module,$(SEAM_SOURCES)))
+$(eval $(call module_rule,module,ngx_http_comanda_guard_module,$(GUARD_SOURCES)))
+$(eval $(call module_rule,module,ngx_http_comanda_module,$(STORE_SOURCES) $(REGISTRY)))
+$(eval $(call module_rule,seam/module,ngx_http_comanda_guard_module,$(GUARD_SOURCES)))
+$(eval $(call module_rule,seam/module,ngx_http_comanda_module,$(STORE_SOURCES) $(SEAM_SOURCES)))
 
 install: all ## copy programs, module and configuration to $(DESTDIR)$(PREFIX)
 	scripts/install $(BUILD) $(DESTDIR)$(PREFIX)

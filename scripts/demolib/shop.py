@@ -193,7 +193,7 @@ class Shop:
             f'password_file={self.home.secret_path("redis_edge")};',
         ]) + "\n")
         self.home.write("nginx/nginx.conf", NGINX_CONF.format(
-            module=self.dist / "lib" / "comanda" / "ngx_http_comanda_module.so",
+            modules=self.dist / "lib" / "comanda",
             folder=folder,
             conf=self.conf("nginx"),
             port=self.home.ports()["edge"],
@@ -236,7 +236,8 @@ class Shop:
 
 
 NGINX_CONF = """\
-load_module {module};
+load_module {modules}/ngx_http_comanda_guard_module.so;
+load_module {modules}/ngx_http_comanda_module.so;
 worker_processes 1;
 pid {folder}/nginx.pid;
 events {{

@@ -19,6 +19,8 @@ LAYERS = [
     ("workers", 4),
     ("tests", 5),
 ]
+# Of ngx_module, from the inside out. The guard's .so ends with guard, the store's has core, store, serve.
+ROOMS = ("core", "observe", "request", "answer", "guard", "store", "serve")
 CLIENT_LIBRARY = re.compile(
     r"<(libpq-fe|postgres|amqp|rabbitmq-c/|hiredis|microhttpd|curl/|ngx_|sys/socket|netinet/|"
     r"netdb|arpa/|poll|sys/epoll)")
@@ -85,6 +87,28 @@ def includes(root):
                 continue
             if reached > layer or (reached == layer and other != folder):
                 yield f"{source.place(offset)}: {folder} includes {target}"
+
+
+def room_of(name):
+    """(room, its place) of a file of the nginx module; (None, None) elsewhere."""
+    parts = name.split("/")
+    if parts[0] != "ngx_module" or len(parts) < 3:
+        return None, None
+    return parts[1], ROOMS.index(parts[1]) if parts[1] in ROOMS else -1
+
+
+def rooms(root):
+    """The module's rooms include one way: core ← observe ← request ← answer ← guard ← store ← serve."""
+    for source in c_files(root, ("ngx_module",)):
+        room, place = room_of(source.name)
+        if room is None or place < 0:
+            yield f"{source.name}: stands in none of the rooms {', '.join(ROOMS)}"
+            continue
+        for offset, written in source.includes():
+            target = None if written.startswith("<") else resolve(root, source, written)
+            other, reached = room_of(target) if target else (None, None)
+            if reached is not None and reached > place:
+                yield f"{source.place(offset)}: room {room} includes {target} of {other}"
 
 
 def contexts(root):

@@ -50,7 +50,7 @@ def cppcheck(root):
     code, lines = run(["cppcheck", "-q", "-j2", "--enable=warning,performance", "--std=c11",
                        "--inline-suppr", f"--suppressions-list={suppressions}",
                        "--error-exitcode=9", "--template={file}:{line}: {message} [{id}]",
-                       "-Icommon", "-Iworkers", *folders], root)
+                       "-Icommon", "-Iworkers", "-Ingx_module", *folders], root)
     found = [line for line in lines if re.match(r"\S+:\d+: ", line)]
     yield from found[:FOUND_MAX]
     if code != 0 and not found:

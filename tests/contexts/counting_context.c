@@ -184,6 +184,17 @@ static const struct aggregate aggregates[] = {
     },
 };
 
+// Sixty more that do what `add` does, so that an edge can serve many.
+#define MORE(name)                                                                        \
+    {                                                                                     \
+        .type = {name, sizeof(name) - 1}, .category = {"counter", 7}, .parse = parse_add, \
+        .streams = target_only, .decide = add_decide,                                     \
+    }
+#define TEN_MORE(ten)                                                                           \
+    MORE("more" ten "0"), MORE("more" ten "1"), MORE("more" ten "2"), MORE("more" ten "3"),     \
+        MORE("more" ten "4"), MORE("more" ten "5"), MORE("more" ten "6"), MORE("more" ten "7"), \
+        MORE("more" ten "8"), MORE("more" ten "9")
+
 static const struct command_type commands[] = {
     {
         .type = {"open", 4},
@@ -200,6 +211,12 @@ static const struct command_type commands[] = {
         .streams = target_only,
         .decide = add_decide,
     },
+    TEN_MORE("0"),
+    TEN_MORE("1"),
+    TEN_MORE("2"),
+    TEN_MORE("3"),
+    TEN_MORE("4"),
+    TEN_MORE("5"),
 };
 
 static const struct projection projections[] = {

@@ -66,16 +66,24 @@ def own():
 
 
 @pytest.fixture
-def start_nginx():
-    """Starts nginx with our module and the given configuration; ended with the test."""
-    running = []
+def make_nginx():
+    """Writes the configuration of an nginx with our modules, without starting it."""
+    made = []
 
+    def make(server="", **options):
+        made.append(Nginx(server, **options))
+        return made[-1]
+
+    yield make
+    for nginx in made:
+        nginx.remove()
+
+
+@pytest.fixture
+def start_nginx(make_nginx):
+    """Starts nginx with our modules and the given configuration; ended with the test."""
     def start(server="", **options):
-        nginx = Nginx(server, **options)
-        running.append(nginx)
+        nginx = make_nginx(server, **options)
         nginx.start()
         return nginx
-
-    yield start
-    for nginx in running:
-        nginx.remove()
+    return start

@@ -87,7 +87,7 @@ class Edge:
     """One nginx. `locations` replaces the shop's; `http` is added to http {}. The budgets are far beyond
     what a busy machine needs: a test of a budget gives its own."""
 
-    def __init__(self, shop, redis=None, module=None, locations=None, http="", workers=1,
+    def __init__(self, shop, redis=None, modules=None, locations=None, http="", workers=1,
                  connections=2, timeout="30s", queue=4096, start=True, names=False):
         """names: the servers are given by name instead of by address."""
         self.shop = shop
@@ -96,7 +96,7 @@ class Edge:
         self.port = free_port()
         self.sessions = workers * connections
         self.redis = f"{os.environ['COMANDA_TEST_REDIS']} timeout=10s" if redis is None else redis
-        self.module = module or BUILD / "module/ngx_http_comanda_module.so"
+        self.modules = BUILD / (modules or "module")
         (self.folder / "key").write_text(shop.key)
         postgres = re.sub(r"\bhost=", "hostaddr=", shop.database.conninfo)
         if names:
@@ -109,7 +109,8 @@ class Edge:
                              ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         self.conf = self.folder / "nginx.conf"
         self.conf.write_text(f"""
-load_module {self.module};
+load_module {self.modules}/ngx_http_comanda_guard_module.so;
+load_module {self.modules}/ngx_http_comanda_module.so;
 {user}
 worker_processes {workers};
 pid {self.folder}/pid;

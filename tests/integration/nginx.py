@@ -18,8 +18,10 @@ from demolib.home import free_ports, server_user  # noqa: E402
 from demolib.shop import nginx_program  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get("COMANDA_BUILD", ROOT / "build"))
+# In the order in which they are loaded.
+MODULES = ("ngx_http_comanda_guard_module.so", "ngx_http_comanda_module.so")
 CONF = """\
-load_module {folder}/ngx_http_comanda_module.so;
+{modules}
 worker_processes {workers};
 pid {folder}/nginx.pid;
 {main}
@@ -44,17 +46,20 @@ http {{
 
 class Nginx:
     """server, http, main: configuration inside these blocks; {folder} and {port} are replaced.
-    seam: the module whose registry is the tests' own. files: name → text, beside nginx.conf."""
+    seam: the modules whose registry is the tests' own. files: name → text, beside nginx.conf.
+    modules: what is loaded, in this order."""
 
-    def __init__(self, server="", http="", main="", workers=1, seam=False, files=None, wrapper=()):
+    def __init__(self, server="", http="", main="", workers=1, seam=False, files=None, wrapper=(),
+                 modules=MODULES):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="comanda-nginx-", dir="/var/tmp"))
         self.user = server_user()
         self.port = int(free_ports("1").stdout)
         self.url = f"http://127.0.0.1:{self.port}"
         self.wrapper = list(wrapper)
         self.child = None
-        built = BUILD / ("seam/module" if seam else "module") / "ngx_http_comanda_module.so"
-        shutil.copy(built, self.folder)
+        for name in MODULES:
+            shutil.copy(BUILD / ("seam/module" if seam else "module") / name, self.folder)
+        self.modules = modules
         for name, text in (files or {}).items():
             (self.folder / name).write_text(text)
         self.write(server, http, main, workers)
@@ -70,8 +75,9 @@ class Nginx:
         for text in ("{folder}", "{port}"):
             server, http, main = (part.replace(text, str(place[text.strip("{}")]))
                                   for part in (server, http, main))
+        modules = "\n".join(f"load_module {self.folder}/{name};" for name in self.modules)
         (self.folder / "nginx.conf").write_text(CONF.format(
-            **place, server=server, http=http, main=main, workers=workers))
+            **place, modules=modules, server=server, http=http, main=main, workers=workers))
 
     def command(self, *more):
         return [*self.wrapper, nginx_program(), "-p", self.folder, "-c",

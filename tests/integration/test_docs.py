@@ -17,7 +17,7 @@ def documented(page):
 
 
 def test_every_problem_that_the_edge_answers_is_documented_and_none_else():
-    edge = source("ngx_module/*.c")
+    edge = source("ngx_module/*/*.c")
     slugs = set(re.findall(r'(?:NGX_HTTP_[A-Z_]+|status|\b[45]\d\d),\s*STR\("([a-z-]+)"\)', edge))
     slugs |= set(re.findall(r'\{[45]\d\d, \{"([a-z-]+)"', edge))
     slugs |= set(re.findall(r'\? \(struct page\)\{status, STR\("([a-z-]+)"\)', edge))
@@ -31,7 +31,7 @@ def test_every_problem_that_the_edge_answers_is_documented_and_none_else():
 
 def test_every_directive_is_documented_and_none_else():
     directives = set(re.findall(r'\.name = ngx_string\("(comanda_[a-z_]+)"\)',
-                                source("ngx_module/*.c")))
+                                source("ngx_module/*/*.c")))
     variables = {"comanda_subject", "comanda_scopes"}
     assert documented("docs/directives.md") == directives - variables
 

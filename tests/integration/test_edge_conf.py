@@ -31,7 +31,7 @@ def shop():
 
 @pytest.fixture(scope="module")
 def counters(shop):
-    yield from checked(Edge(shop, module=BUILD / "seam/module/ngx_http_comanda_module.so",
+    yield from checked(Edge(shop, modules="seam/module",
                             locations=COUNTERS, names=True))
 
 

@@ -64,7 +64,7 @@ INCLUDES = [
     ("common/domain/planted.c", '#include "application/ports/event_store.h"\n'),
     ("common/application/planted.c", '#include "infrastructure/postgres/statement.h"\n'),
     ("common/infrastructure/planted.c", '#include "runtime/runtime.h"\n'),
-    ("ngx_module/planted.c", '#include "runtime/runtime.h"\n'),
+    ("ngx_module/serve/planted.c", '#include "runtime/runtime.h"\n'),
     ("workers/runtime/planted.c", '#include "support/world.h"\n'),
     ("common/application/planted.c", "#include <libpq-fe.h>\n"),
     ("common/base/planted.c", "#include <sys/socket.h>\n"),
@@ -75,6 +75,17 @@ INCLUDES = [
 def test_an_include_against_the_layers_is_found(tree, name, line):
     plant(tree, name, SPDX + line)
     expect_red(tree, "includes", f"{name}:3", line.split()[1].strip('"<>'))
+
+
+@pytest.mark.parametrize("name, line", [
+    ("ngx_module/guard/planted.c", '#include "store/pool.h"\n'),
+    ("ngx_module/core/planted.h", '#include "answer/answer.h"\n'),
+    ("ngx_module/planted.c", "int planted;\n"),
+    ("ngx_module/attic/planted.c", "int planted;\n"),
+])
+def test_an_include_against_the_rooms_is_found(tree, name, line):
+    plant(tree, name, SPDX + line)
+    expect_red(tree, "rooms", name)
 
 
 def test_a_context_that_includes_another_is_found(tree):

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// The checks that stand before a location, in their order: limit by address, shed, token, scope,
+// limit by principal. Each also works in front of any proxy_pass.
+#pragma once
+
+#include "guard/shed.h"
+#include "request/context.h"
+
+extern ngx_module_t ngx_http_comanda_jwt_module;
+extern ngx_module_t ngx_http_comanda_limit_module;
+extern ngx_module_t ngx_http_comanda_guard_module;
+
+enum ngx_http_comanda_limit_phase {
+    NGX_HTTP_COMANDA_LIMIT_PREACCESS, // before the token is looked at: keys such as the address
+    NGX_HTTP_COMANDA_LIMIT_ACCESS,    // after it: keys such as $comanda_subject
+};
+
+// Each gives NGX_DECLINED (go on), or the code of an answer already sent (finalize with it).
+ngx_int_t ngx_http_comanda_limit_check(ngx_http_request_t *r,
+                                       enum ngx_http_comanda_limit_phase phase);
+ngx_int_t ngx_http_comanda_shed_check(ngx_http_request_t *r);
+ngx_int_t ngx_http_comanda_jwt_check(ngx_http_request_t *r);
+
+// For handlers that demand a scope themselves: 401 without a principal, else 403.
+ngx_int_t ngx_http_comanda_refuse_scope(ngx_http_request_t *r, ngx_str_t scope);

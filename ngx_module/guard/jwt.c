@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: Apache-2.0
+// Directive comanda_jwt: who asks, by a bearer token (RFC 6750), and comanda_require_scope.
+#include "answer/answer.h"
+#include "core/settings.h"
+#include "guard/guard.h"
+#include "guard/token_cache.h"
+
+#include "infrastructure/token/jwt.h"
+
+enum { LEEWAY_S_MAX = 300, SCOPES_MAX = 16, ARENA_BLOCK = 16 * 1024, ARENA_MAX = 256 * 1024 };
+
+// One comanda_jwt directive, shared by all locations that inherit it.
+struct jwt_guard {
+    struct jwt_verifier *verifier;
+    ngx_str_t realm;
+};
+
+struct loc_conf {
+    struct jwt_guard *guard; // NULL: off
+    ngx_flag_t stated;       // a comanda_jwt stands at this level
+    ngx_array_t *scopes;     // of ngx_str_t; NULL: none required
+    bool scopes_stated;      // a comanda_require_scope stands at this level
+};
+
+// For reading one token at a time; reset after each.
+static struct arena token_arena = {.block_size = ARENA_BLOCK, .limit_max = ARENA_MAX};
+
+static ngx_int_t challenge(ngx_http_request_t *r, const struct jwt_guard *guard, const char *error,
+                           const char *description)
+{
+    u_char text[512];
+    u_char *end = ngx_snprintf(text, sizeof(text), "Bearer realm=\"%V\"", &guard->realm);
+    if (error != NULL) {
+        end = ngx_snprintf(end, (size_t)(text + sizeof(text) - end),
+                           ", error=\"%s\", error_description=\"%s\"", error, description);
+    }
+    return ngx_http_comanda_add_header(r, STR("WWW-Authenticate"),
+                                       (struct str){(const char *)text, (size_t)(end - text)});
+}
+
+static ngx_int_t refuse_token(ngx_http_request_t *r, const struct jwt_guard *guard,
+                              const char *error, const char *detail)
+{
+    if (challenge(r, guard, error, detail) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return ngx_http_comanda_problem(r, NGX_HTTP_UNAUTHORIZED, STR("unauthorized"), str_from(detail),
+                                    NULL);
+}
+
+static ngx_int_t refuse_scope(ngx_http_request_t *r, const struct jwt_guard *guard, ngx_str_t scope)
+{
+    u_char text[512];
+    u_char *end = ngx_snprintf(text, sizeof(text),
+                               "Bearer realm=\"%V\", error=\"insufficient_scope\", scope=\"%V\"",
+                               &guard->realm, &scope);
+    struct str value = {(const char *)text, (size_t)(end - text)};
+    if (ngx_http_comanda_add_header(r, STR("WWW-Authenticate"), value) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    end = ngx_snprintf(text, sizeof(text), "the token lacks the scope %V", &scope);
+    return ngx_http_comanda_problem(r, NGX_HTTP_FORBIDDEN, STR("insufficient-scope"),
+                                    (struct str){(const char *)text, (size_t)(end - text)}, NULL);
+}
+
+ngx_int_t ngx_http_comanda_refuse_scope(ngx_http_request_t *r, ngx_str_t scope)
+{
+    static const struct jwt_guard no_guard = {.realm = ngx_string("comanda")};
+    const struct loc_conf *conf = ngx_http_get_module_loc_conf(r, ngx_http_comanda_jwt_module);
+    const struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    const struct jwt_guard *guard = conf->guard == NULL ? &no_guard : conf->guard;
+    if (ctx == NULL || ctx->principal == NULL) {
+        return refuse_token(r, guard, NULL, "send a token: Authorization: Bearer <token>");
+    }
+    return refuse_scope(r, guard, scope);
+}
+
+// The one token after "Bearer"; false: something else stands there.
+static bool read_bearer(struct str header, struct str *token)
+{
+    static const char scheme[] = "bearer ";
+    size_t scheme_len = sizeof(scheme) - 1;
+    if (header.len <= scheme_len ||
+        ngx_strncasecmp((u_char *)header.data, (u_char *)scheme, scheme_len) != 0) {
+        return false;
+    }
+    size_t at = scheme_len;
+    while (at < header.len && header.data[at] == ' ') { // RFC 9110: 1*SP before the credentials
+        at++;
+    }
+    *token = (struct str){header.data + at, header.len - at};
+    return token->len > 0 && memchr(token->data, ' ', token->len) == NULL;
+}
+
+static ngx_int_t set_principal(ngx_http_request_t *r, const struct jwt_guard *guard,
+                               const struct token_claims *claims)
+{
+    struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    struct ngx_http_comanda_principal *principal = ngx_palloc(r->pool, sizeof(*principal));
+    if (ctx == NULL || principal == NULL) {
+        return NGX_ERROR;
+    }
+    *principal = (struct ngx_http_comanda_principal){
+        .subject = ngx_http_comanda_copy(r->pool, claims->subject),
+        .scopes = ngx_http_comanda_copy(r->pool, claims->scopes),
+    };
+    if (principal->subject.data == NULL || principal->scopes.data == NULL) {
+        return NGX_ERROR;
+    }
+    ctx->principal = principal;
+    ctx->guard = guard;
+    return NGX_OK;
+}
+
+// Takes the claims from the cache, or verifies the token and remembers them.
+static enum jwt_fault read_claims(const struct jwt_guard *guard, struct str token,
+                                  struct token_claims *claims)
+{
+    if (token_cache_get(guard->verifier, token, ngx_time(), claims)) {
+        return JWT_OK;
+    }
+    struct jwt_claims verified;
+    enum jwt_fault fault = jwt_verify(guard->verifier, token, ngx_time(), &token_arena, &verified);
+    if (fault == JWT_OK) {
+        *claims =
+            (struct token_claims){verified.subject, verified.scope,
+                                  verified.expires_at_s + jwt_verifier_leeway(guard->verifier)};
+        token_cache_put(guard->verifier, token, claims);
+    }
+    return fault;
+}
+
+static ngx_int_t authenticate(ngx_http_request_t *r, const struct jwt_guard *guard)
+{
+    if (r->headers_in.authorization == NULL) {
+        return refuse_token(r, guard, NULL, "send a token: Authorization: Bearer <token>");
+    }
+    struct str token;
+    struct str header = ngx_http_comanda_str(r->headers_in.authorization->value);
+    if (!read_bearer(header, &token)) {
+        return refuse_token(r, guard, "invalid_token",
+                            "Authorization must be the word Bearer and one token");
+    }
+    struct token_claims claims;
+    enum jwt_fault fault = read_claims(guard, token, &claims);
+    ngx_int_t rc = NGX_DECLINED;
+    if (fault != JWT_OK) {
+        rc = refuse_token(r, guard, "invalid_token", jwt_fault_text(fault));
+    } else if (set_principal(r, guard, &claims) != NGX_OK) {
+        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    arena_reset(&token_arena);
+    return rc;
+}
+
+ngx_int_t ngx_http_comanda_jwt_check(ngx_http_request_t *r)
+{
+    const struct loc_conf *conf = ngx_http_get_module_loc_conf(r, ngx_http_comanda_jwt_module);
+    if (conf->guard == NULL) {
+        return NGX_DECLINED;
+    }
+    const struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    // Known already after an internal redirect, unless it led to where another key counts.
+    if (ctx == NULL || ctx->principal == NULL || ctx->guard != conf->guard) {
+        ngx_int_t rc = authenticate(r, conf->guard);
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+        ctx = ngx_http_comanda_ctx(r);
+    }
+    const ngx_str_t *scopes = conf->scopes == NULL ? NULL : conf->scopes->elts;
+    for (ngx_uint_t i = 0; scopes != NULL && i < conf->scopes->nelts; i++) {
+        if (!ngx_http_comanda_has_scope(ctx, ngx_http_comanda_str(scopes[i]))) {
+            return refuse_scope(r, conf->guard, scopes[i]);
+        }
+    }
+    return NGX_DECLINED;
+}
+
+// ---- Configuration ------------------------------------------------------------------------------
+
+struct jwt_arguments {
+    ngx_str_t key_file;
+    struct str issuer;
+    struct str audience;
+    ngx_str_t realm;
+    ngx_int_t leeway_s;
+};
+
+static char *read_argument(ngx_conf_t *cf, ngx_str_t word, struct jwt_arguments *arguments)
+{
+    struct str name;
+    struct str value;
+    if (ngx_http_comanda_argument(word, &name, &value) && value.len > 0) {
+        ngx_str_t text = ngx_http_comanda_ngx_str(value);
+        if (str_eq(name, STR("key_file"))) {
+            arguments->key_file = text;
+            return NGX_CONF_OK;
+        }
+        if (str_eq(name, STR("issuer"))) {
+            arguments->issuer = value;
+            return NGX_CONF_OK;
+        }
+        if (str_eq(name, STR("audience"))) {
+            arguments->audience = value;
+            return NGX_CONF_OK;
+        }
+        if (str_eq(name, STR("realm")) && memchr(value.data, '"', value.len) == NULL) {
+            arguments->realm = text;
+            return NGX_CONF_OK;
+        }
+        if (str_eq(name, STR("leeway"))) {
+            arguments->leeway_s = ngx_parse_time(&text, 1);
+            if (arguments->leeway_s >= 0 && arguments->leeway_s <= LEEWAY_S_MAX) {
+                return NGX_CONF_OK;
+            }
+        }
+    }
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "comanda_jwt: \"%V\" is not key_file=FILE, issuer=TEXT, audience=TEXT, "
+                       "realm=TEXT or leeway=0s to 300s",
+                       &word);
+    return NGX_CONF_ERROR;
+}
+
+// The key is the file's bytes less one line end. Returns its length, or -1 with the reason logged.
+static ssize_t read_key(ngx_conf_t *cf, ngx_str_t *path, char key[JWT_KEY_BYTES_MAX + 2])
+{
+    if (ngx_conf_full_name(cf->cycle, path, 1) != NGX_OK) {
+        return -1;
+    }
+    ngx_fd_t fd = ngx_open_file(path->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+    if (fd == NGX_INVALID_FILE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno, "comanda_jwt: cannot open key_file \"%V\"",
+                           path);
+        return -1;
+    }
+    ssize_t len = ngx_read_fd(fd, key, JWT_KEY_BYTES_MAX + 2);
+    (void)ngx_close_file(fd);
+    if (len > 0 && key[len - 1] == '\n') {
+        len--;
+    }
+    return len;
+}
+
+static void free_verifier(void *data)
+{
+    jwt_verifier_free(data);
+}
+
+static char *make_verifier(ngx_conf_t *cf, struct jwt_arguments *arguments, struct jwt_guard *guard)
+{
+    char key[JWT_KEY_BYTES_MAX + 2];
+    ssize_t len = read_key(cf, &arguments->key_file, key);
+    if (len < 0) {
+        return NGX_CONF_ERROR;
+    }
+    enum status status =
+        jwt_verifier_new((struct str){key, (size_t)len}, arguments->issuer, arguments->audience,
+                         (int)arguments->leeway_s, &guard->verifier);
+    ngx_explicit_memzero(key, sizeof(key));
+    if (status != STATUS_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "comanda_jwt: key_file \"%V\" holds %z bytes, HS256 takes %d to %d",
+                           &arguments->key_file, len, JWT_KEY_BYTES_MIN, JWT_KEY_BYTES_MAX);
+        return NGX_CONF_ERROR;
+    }
+    ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cleanup == NULL) {
+        jwt_verifier_free(guard->verifier);
+        return NGX_CONF_ERROR;
+    }
+    cleanup->handler = free_verifier;
+    cleanup->data = guard->verifier;
+    return NGX_CONF_OK;
+}
+
+static char *set_jwt(ngx_conf_t *cf, ngx_command_t *directive, void *data)
+{
+    (void)directive;
+    struct loc_conf *conf = data;
+    ngx_str_t *words = cf->args->elts;
+    if (conf->stated == 1) {
+        return "stands twice at this level";
+    }
+    conf->stated = 1;
+    if (cf->args->nelts == 2 && str_eq(ngx_http_comanda_str(words[1]), STR("off"))) {
+        return NGX_CONF_OK;
+    }
+    struct jwt_arguments arguments = {.realm = ngx_string("comanda")};
+    for (ngx_uint_t i = 1; i < cf->args->nelts; i++) {
+        if (read_argument(cf, words[i], &arguments) != NGX_CONF_OK) {
+            return NGX_CONF_ERROR;
+        }
+    }
+    if (arguments.key_file.len == 0) {
+        return "needs key_file=FILE with the HS256 key, or off";
+    }
+    conf->guard = ngx_pcalloc(cf->pool, sizeof(*conf->guard));
+    if (conf->guard == NULL) {
+        return NGX_CONF_ERROR;
+    }
+    conf->guard->realm = arguments.realm;
+    return make_verifier(cf, &arguments, conf->guard);
+}
+
+static char *set_scope(ngx_conf_t *cf, ngx_command_t *directive, void *data)
+{
+    (void)directive;
+    struct loc_conf *conf = data;
+    ngx_str_t *words = cf->args->elts;
+    if (conf->scopes == NULL) {
+        conf->scopes = ngx_array_create(cf->pool, 2, sizeof(ngx_str_t));
+    }
+    for (ngx_uint_t i = 1; conf->scopes != NULL && i < cf->args->nelts; i++) {
+        ngx_str_t *scope = conf->scopes->nelts < SCOPES_MAX ? ngx_array_push(conf->scopes) : NULL;
+        if (scope == NULL) {
+            return "takes at most 16 scopes";
+        }
+        *scope = words[i];
+    }
+    conf->scopes_stated = true;
+    return conf->scopes == NULL ? NGX_CONF_ERROR : NGX_CONF_OK;
+}
+
+static void *create_loc_conf(ngx_conf_t *cf)
+{
+    struct loc_conf *conf = ngx_pcalloc(cf->pool, sizeof(*conf));
+    if (conf != NULL) {
+        conf->stated = NGX_CONF_UNSET;
+    }
+    return conf;
+}
+
+static bool asks_nobody(const struct loc_conf *conf)
+{
+    return conf->scopes_stated && conf->stated == 1 && conf->guard == NULL;
+}
+
+static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    const struct loc_conf *outer = parent;
+    struct loc_conf *conf = child;
+    (void)cf;
+    if (conf->stated != 1) {
+        conf->guard = outer->guard;
+        conf->stated = outer->stated;
+    }
+    if (conf->scopes == NULL) {
+        conf->scopes = outer->scopes;
+    }
+    if (conf->scopes != NULL && conf->guard == NULL && conf->stated != 1) {
+        return "comanda_require_scope needs a comanda_jwt at this level or above";
+    }
+    // One from above ends where a location says off; one that stands there itself is a mistake.
+    if (asks_nobody(conf) || asks_nobody(outer)) {
+        return "comanda_require_scope stands where comanda_jwt is off: nobody would be asked";
+    }
+    return NGX_CONF_OK;
+}
+
+// ---- Variables ----------------------------------------------------------------------------------
+
+static ngx_int_t principal_variable(ngx_http_request_t *r, ngx_http_variable_value_t *value,
+                                    uintptr_t scopes)
+{
+    const struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    value->not_found = ctx == NULL || ctx->principal == NULL;
+    if (!value->not_found) {
+        struct str text = scopes ? ctx->principal->scopes : ctx->principal->subject;
+        value->data = (u_char *)text.data;
+        value->len = (unsigned)text.len;
+        value->valid = 1;
+    }
+    return NGX_OK;
+}
+
+static ngx_int_t add_variables(ngx_conf_t *cf)
+{
+    static ngx_http_variable_t variables[] = {
+        {.name = ngx_string("comanda_subject"),
+         .get_handler = principal_variable,
+         .data = 0,
+         .flags = NGX_HTTP_VAR_NOCACHEABLE},
+        {.name = ngx_string("comanda_scopes"),
+         .get_handler = principal_variable,
+         .data = 1,
+         .flags = NGX_HTTP_VAR_NOCACHEABLE},
+    };
+    for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
+        ngx_http_variable_t *added =
+            ngx_http_add_variable(cf, &variables[i].name, variables[i].flags);
+        if (added == NULL) {
+            return NGX_ERROR;
+        }
+        added->get_handler = variables[i].get_handler;
+        added->data = variables[i].data;
+    }
+    return NGX_OK;
+}
+
+static void exit_process(ngx_cycle_t *cycle)
+{
+    (void)cycle;
+    token_cache_clear();
+    arena_free(&token_arena);
+}
+
+static ngx_command_t directives[] = {
+    {.name = ngx_string("comanda_jwt"),
+     .type = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_1MORE,
+     .set = set_jwt,
+     .conf = NGX_HTTP_LOC_CONF_OFFSET},
+    {.name = ngx_string("comanda_require_scope"),
+     .type = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_1MORE,
+     .set = set_scope,
+     .conf = NGX_HTTP_LOC_CONF_OFFSET},
+    ngx_null_command,
+};
+
+static ngx_http_module_t module_context = {
+    .preconfiguration = add_variables,
+    .create_loc_conf = create_loc_conf,
+    .merge_loc_conf = merge_loc_conf,
+};
+
+ngx_module_t ngx_http_comanda_jwt_module = {
+    NGX_MODULE_V1,           .ctx = &module_context,       .commands = directives,
+    .type = NGX_HTTP_MODULE, .exit_process = exit_process, NGX_MODULE_V1_PADDING,
+};

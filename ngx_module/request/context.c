@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The context of a client's request: kept through internal redirects, shared by its subrequests.
+#include "request/context.h"
+
+// Marks our context among the cleanups of a request's pool; there is nothing to clean.
+static void context_marker(void *data)
+{
+    (void)data;
+}
+
+// An internal redirect, error_page and a named location zero r->ctx, not the pool.
+static struct ngx_http_comanda_ctx *find_context(ngx_http_request_t *r)
+{
+    for (ngx_pool_cleanup_t *cleanup = r->pool->cleanup; cleanup; cleanup = cleanup->next) {
+        if (cleanup->handler == context_marker) {
+            return cleanup->data;
+        }
+    }
+    return NULL;
+}
+
+struct ngx_http_comanda_ctx *ngx_http_comanda_ctx(ngx_http_request_t *r)
+{
+    r = r->main;
+    struct ngx_http_comanda_ctx *ctx = ngx_http_get_module_ctx(r, ngx_http_comanda_request_module);
+    if (ctx == NULL && (r->internal || r->filter_finalize)) {
+        ctx = find_context(r);
+        ngx_http_set_ctx(r, ctx, ngx_http_comanda_request_module);
+    }
+    if (ctx != NULL) {
+        return ctx;
+    }
+    ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(r->pool, sizeof(*ctx));
+    if (cleanup == NULL) {
+        return NULL;
+    }
+    cleanup->handler = context_marker;
+    ctx = cleanup->data;
+    ngx_memzero(ctx, sizeof(*ctx));
+    ngx_http_set_ctx(r, ctx, ngx_http_comanda_request_module);
+    return ctx;
+}
+
+bool ngx_http_comanda_has_scope(const struct ngx_http_comanda_ctx *ctx, struct str scope)
+{
+    if (ctx == NULL || ctx->principal == NULL) {
+        return false;
+    }
+    struct str rest = ctx->principal->scopes;
+    while (rest.len > 0) {
+        struct str one;
+        (void)str_split(rest, ' ', &one, &rest);
+        if (str_eq(one, scope)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static ngx_http_module_t module_context;
+
+ngx_module_t ngx_http_comanda_request_module = {
+    NGX_MODULE_V1,
+    .ctx = &module_context,
+    .type = NGX_HTTP_MODULE,
+    NGX_MODULE_V1_PADDING,
+};

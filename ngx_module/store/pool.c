@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// PostgreSQL on nginx's event loop: a few sessions that run one statement at a time, fed by sources
+// that gather work while the sessions are busy. Nothing here ever blocks.
+#include "store/pool.h"
+
+#include "store/session.h"
+
+enum { FAIL_FAST_AFTER_MS = 1000 }; // without any session; until then callers wait for a restart
+
+// --- serving the sources ---
+
+static struct ngx_http_comanda_call *next_call(struct ngx_http_comanda_postgres *postgres)
+{
+    for (ngx_queue_t *at = ngx_queue_head(&postgres->sources);
+         at != ngx_queue_sentinel(&postgres->sources); at = ngx_queue_next(at)) {
+        struct ngx_http_comanda_source *source =
+            ngx_queue_data(at, struct ngx_http_comanda_source, link);
+        struct ngx_http_comanda_call *call = source->offer(source);
+        if (call != NULL) {
+            ngx_queue_remove(at);
+            ngx_queue_insert_tail(&postgres->sources, at); // the others first, next time
+            return call;
+        }
+    }
+    return NULL;
+}
+
+static void serve(ngx_event_t *event)
+{
+    struct ngx_http_comanda_postgres *postgres = event->data;
+    for (ngx_uint_t i = 0; i < postgres->connection_count && !postgres->shut; i++) {
+        struct ngx_http_comanda_connection *connection = &postgres->connections[i];
+        while (connection->state == CONNECTION_IDLE) {
+            struct ngx_http_comanda_call *call = next_call(postgres);
+            if (call == NULL) {
+                return;
+            }
+            ngx_http_comanda_connection_start(connection, call);
+        }
+    }
+}
+
+void ngx_http_comanda_postgres_wake(struct ngx_http_comanda_postgres *postgres)
+{
+    if (!postgres->serve.posted && !postgres->shut) {
+        ngx_post_event(&postgres->serve, &ngx_posted_events);
+    }
+}
+
+void ngx_http_comanda_postgres_add_source(struct ngx_http_comanda_postgres *postgres,
+                                          struct ngx_http_comanda_source *source)
+{
+    ngx_queue_insert_tail(&postgres->sources, &source->link);
+}
+
+enum status ngx_http_comanda_postgres_enter(struct ngx_http_comanda_postgres *postgres)
+{
+    if (postgres->shut ||
+        (postgres->open == 0 && ngx_current_msec - postgres->down_since > FAIL_FAST_AFTER_MS)) {
+        return STATUS_UNAVAILABLE;
+    }
+    if (postgres->waiting >= postgres->queue_max) {
+        return STATUS_FULL;
+    }
+    postgres->waiting++;
+    ngx_http_comanda_metric_set(postgres->queue_length, (int64_t)postgres->waiting);
+    return STATUS_OK;
+}
+
+void ngx_http_comanda_postgres_leave(struct ngx_http_comanda_postgres *postgres)
+{
+    postgres->waiting--;
+    ngx_http_comanda_metric_set(postgres->queue_length, (int64_t)postgres->waiting);
+}
+
+ngx_msec_t ngx_http_comanda_postgres_budget(const struct ngx_http_comanda_postgres *postgres)
+{
+    return postgres->timeout;
+}
+
+// --- what connections tell ---
+
+static void count(struct ngx_http_comanda_postgres *postgres)
+{
+    int64_t ready = 0;
+    postgres->open = 0;
+    for (ngx_uint_t i = 0; i < postgres->connection_count; i++) {
+        postgres->open += postgres->connections[i].state >= CONNECTION_IDLE;
+        ready += postgres->connections[i].ready;
+    }
+    ngx_http_comanda_metric_set(postgres->connections_ready, ready);
+}
+
+void ngx_http_comanda_postgres_opened(struct ngx_http_comanda_connection *connection)
+{
+    count(connection->postgres);
+}
+
+void ngx_http_comanda_postgres_ready(struct ngx_http_comanda_connection *connection)
+{
+    struct ngx_http_comanda_postgres *postgres = connection->postgres;
+    count(postgres);
+    if (postgres->complained) {
+        postgres->complained = false;
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "comanda: PostgreSQL answers again");
+    }
+    ngx_http_comanda_postgres_wake(postgres);
+}
+
+void ngx_http_comanda_postgres_freed(struct ngx_http_comanda_connection *connection)
+{
+    serve(&connection->postgres->serve);
+}
+
+// No session is left: nothing of what was to be tried again will be soon.
+static void tell_sources(struct ngx_http_comanda_postgres *postgres)
+{
+    for (ngx_queue_t *at = ngx_queue_head(&postgres->sources);
+         at != ngx_queue_sentinel(&postgres->sources); at = ngx_queue_next(at)) {
+        struct ngx_http_comanda_source *source =
+            ngx_queue_data(at, struct ngx_http_comanda_source, link);
+        if (source->down != NULL) {
+            source->down(source);
+        }
+    }
+}
+
+void ngx_http_comanda_postgres_closed(struct ngx_http_comanda_connection *connection,
+                                      const char *why)
+{
+    struct ngx_http_comanda_postgres *postgres = connection->postgres;
+    bool was_open = connection->state >= CONNECTION_IDLE;
+    connection->state = CONNECTION_CLOSED;
+    connection->ready = false;
+    ngx_http_comanda_metric_add(postgres->losses, 1);
+    if (was_open && postgres->open == 1) {
+        postgres->down_since = ngx_current_msec;
+    }
+    count(postgres);
+    if (!postgres->complained) {
+        postgres->complained = true;
+        size_t len = strcspn(why, "\r\n");
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "comanda: PostgreSQL \"%*s\" is lost: %*s; trying again, up to each 5 s",
+                      postgres->name.len, postgres->name.data, len, why);
+    }
+    if (postgres->open == 0) {
+        tell_sources(postgres);
+    }
+}
+
+// --- the life of a worker ---
+
+ngx_int_t ngx_http_comanda_postgres_init(struct ngx_http_comanda_postgres *postgres,
+                                         ngx_cycle_t *cycle)
+{
+    postgres->connections =
+        ngx_pcalloc(cycle->pool, postgres->connection_count * sizeof(*postgres->connections));
+    if (postgres->connections == NULL) {
+        return NGX_ERROR;
+    }
+    ngx_queue_init(&postgres->sources);
+    postgres->serve = (ngx_event_t){.data = postgres, .log = cycle->log, .handler = serve};
+    postgres->down_since = ngx_current_msec;
+    for (ngx_uint_t i = 0; i < postgres->connection_count; i++) {
+        ngx_http_comanda_connection_init(&postgres->connections[i], postgres, cycle->log);
+    }
+    return NGX_OK;
+}
+
+void ngx_http_comanda_postgres_open(struct ngx_http_comanda_postgres *postgres,
+                                    const struct statement *warm_ups, ngx_uint_t warm_up_count)
+{
+    postgres->warm_ups = warm_ups;
+    postgres->warm_up_count = warm_up_count;
+    for (ngx_uint_t i = 0; i < postgres->connection_count; i++) {
+        ngx_http_comanda_connection_open(&postgres->connections[i]);
+    }
+}
+
+void ngx_http_comanda_postgres_shut(struct ngx_http_comanda_postgres *postgres)
+{
+    postgres->shut = true;
+    for (ngx_uint_t i = 0; i < postgres->connection_count; i++) {
+        ngx_http_comanda_connection_shut(&postgres->connections[i]);
+    }
+}

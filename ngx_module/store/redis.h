@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Redis on nginx's event loop: documents by the versioned script, one connection a worker. A cache:
+// whatever goes wrong is a miss, and nothing waits longer than the timeout.
+#pragma once
+
+#include "application/ports/document_store.h"
+#include "core/comanda.h"
+
+struct ngx_http_comanda_redis;
+
+// The life of a worker.
+void ngx_http_comanda_redis_start(struct ngx_http_comanda_redis *redis, ngx_cycle_t *cycle);
+void ngx_http_comanda_redis_shut(struct ngx_http_comanda_redis *redis);
+
+// One request's command to Redis. It must stay until `done` or cancel.
+struct ngx_http_comanda_redis_op {
+    // STATUS_OK: value is what is there, or empty for a put; STATUS_NOT_FOUND: nothing is there;
+    // any other: no answer. value lives until it returns.
+    void (*done)(struct ngx_http_comanda_redis_op *op, enum status status, struct str value);
+    struct ngx_http_comanda_redis_op **place; // private
+};
+
+// Both: STATUS_OK: done will be called, later. Else it will not.
+enum status ngx_http_comanda_redis_get(struct ngx_http_comanda_redis *redis,
+                                       const struct document_id *id,
+                                       struct ngx_http_comanda_redis_op *op) MUST_CHECK;
+
+// A document that was just made and is in no cache; nobody waits for the answer.
+enum status ngx_http_comanda_redis_add(struct ngx_http_comanda_redis *redis,
+                                       const struct document *document) MUST_CHECK;
+
+// op NULL: nobody waits for the answer.
+enum status ngx_http_comanda_redis_put(struct ngx_http_comanda_redis *redis,
+                                       const struct document *document,
+                                       struct ngx_http_comanda_redis_op *op) MUST_CHECK;
+
+// After it `done` will not be called. Fine for one that was never begun, or was answered.
+void ngx_http_comanda_redis_cancel(struct ngx_http_comanda_redis_op *op);
+
+bool ngx_http_comanda_redis_ready(const struct ngx_http_comanda_redis *redis);
+
+// It has refused our user, or something that our user may not do, within the last minute.
+bool ngx_http_comanda_redis_refused(const struct ngx_http_comanda_redis *redis);

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+// One connection to PostgreSQL on nginx's event loop: connecting, one statement at a time, back
+// again after a loss. Only the pool (ngx_http_comanda_postgres.c) uses it.
+#include "store/session.h"
+
+enum { RETRY_FIRST_MS = 50, RETRY_LIMIT_MS = 5000 };
+
+// Planning is slow on a busy machine, and nobody's budget runs while a session gets ready. With
+// less, an edge of short timeouts would plan again and again and never serve.
+enum { WARM_UP_MIN_MS = 5000 };
+
+static void lose(struct ngx_http_comanda_connection *connection, const char *why,
+                 enum status call_status);
+static void on_socket(struct ngx_http_comanda_connection *connection);
+static void warm_up(struct ngx_http_comanda_connection *connection);
+
+// --- the socket: level-triggered, so that a result larger than one read brings another event ---
+
+static void handle_event(ngx_event_t *event)
+{
+    ngx_connection_t *c = event->data;
+    on_socket(c->data);
+}
+
+static void unregister_socket(struct ngx_http_comanda_connection *connection)
+{
+    ngx_connection_t *c = connection->c;
+    if (c == NULL) {
+        return;
+    }
+    connection->c = NULL;
+    // A socket that libpq has closed is forgotten by the kernel already.
+    (void)ngx_del_conn(c, PQsocket(connection->pg) == c->fd ? 0 : NGX_CLOSE_EVENT);
+    if (c->read->posted) {
+        ngx_delete_posted_event(c->read);
+    }
+    if (c->write->posted) {
+        ngx_delete_posted_event(c->write);
+    }
+    ngx_free_connection(c);
+    c->fd = (ngx_socket_t)-1;
+}
+
+static bool want_write(struct ngx_http_comanda_connection *connection, bool wanted)
+{
+    ngx_event_t *event = connection->c->write;
+    if (wanted == (bool)event->active) {
+        return true;
+    }
+    return wanted ? ngx_add_event(event, NGX_WRITE_EVENT, NGX_LEVEL_EVENT) == NGX_OK
+                  : ngx_del_event(event, NGX_WRITE_EVENT, 0) == NGX_OK;
+}
+
+static bool register_socket(struct ngx_http_comanda_connection *connection, bool write)
+{
+    ngx_connection_t *c = ngx_get_connection(PQsocket(connection->pg), ngx_cycle->log);
+    if (c == NULL) {
+        return false;
+    }
+    c->data = connection;
+    c->log = ngx_cycle->log;
+    c->read->log = c->log;
+    c->write->log = c->log;
+    c->read->handler = handle_event;
+    c->write->handler = handle_event;
+    connection->c = c;
+    return ngx_add_event(c->read, NGX_READ_EVENT, NGX_LEVEL_EVENT) == NGX_OK &&
+           want_write(connection, write);
+}
+
+// --- opening ---
+
+static void ignore_notice(void *context, const char *message)
+{
+    (void)context;
+    (void)message;
+}
+
+static void opened(struct ngx_http_comanda_connection *connection)
+{
+    ngx_del_timer(&connection->timer);
+    if (PQsetnonblocking(connection->pg, 1) != 0) {
+        lose(connection, "cannot be made non-blocking", STATUS_UNAVAILABLE);
+        return;
+    }
+    connection->state = CONNECTION_IDLE;
+    connection->prepared_count = 0;
+    connection->warmed_up = 0;
+    ngx_http_comanda_postgres_opened(connection);
+    warm_up(connection);
+}
+
+// libpq may change the socket between two steps, even for one of the same number, which the kernel
+// has then forgotten to watch: so it is registered anew after each step.
+static void continue_opening(struct ngx_http_comanda_connection *connection)
+{
+    unregister_socket(connection);
+    PostgresPollingStatusType next = PQconnectPoll(connection->pg);
+    if (next == PGRES_POLLING_FAILED) {
+        lose(connection, PQerrorMessage(connection->pg), STATUS_UNAVAILABLE);
+        return;
+    }
+    if (!register_socket(connection, next == PGRES_POLLING_WRITING)) {
+        lose(connection, "no connection slot is left in nginx", STATUS_UNAVAILABLE);
+        return;
+    }
+    if (next == PGRES_POLLING_OK) {
+        opened(connection);
+    }
+}
+
+void ngx_http_comanda_connection_open(struct ngx_http_comanda_connection *connection)
+{
+    // Asking for Kerberos tickets reads files and sockets; a conninfo that wants it may say so.
+    // The last of two values counts.
+    const struct ngx_http_comanda_postgres *postgres = connection->postgres;
+    const char *const names[] = {"gssencmode",      "application_name",
+                                 "keepalives_idle", "tcp_user_timeout",
+                                 "dbname",          "host",
+                                 "hostaddr",        NULL};
+    const char *const values[] = {
+        "disable",      "comanda-edge",     "30", "15000", postgres->conninfo,
+        postgres->host, postgres->hostaddr, NULL};
+    connection->state = CONNECTION_OPENING;
+    connection->pg = PQconnectStartParams(names, values, 1);
+    if (connection->pg == NULL || PQstatus(connection->pg) == CONNECTION_BAD) {
+        lose(connection, connection->pg == NULL ? "no memory" : PQerrorMessage(connection->pg),
+             STATUS_UNAVAILABLE);
+        return;
+    }
+    (void)PQsetNoticeProcessor(connection->pg, ignore_notice, NULL);
+    ngx_add_timer(&connection->timer, postgres->timeout);
+    if (!register_socket(connection, true)) {
+        lose(connection, "no connection slot is left in nginx", STATUS_UNAVAILABLE);
+    }
+}
+
+// --- one statement ---
+
+static bool is_prepared(const struct ngx_http_comanda_connection *connection, const char *name)
+{
+    for (ngx_uint_t i = 0; i < connection->prepared_count; i++) {
+        if (strcmp(connection->prepared[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void flush(struct ngx_http_comanda_connection *connection)
+{
+    int left = PQflush(connection->pg);
+    if (left < 0 || !want_write(connection, left > 0)) {
+        lose(connection, PQerrorMessage(connection->pg), STATUS_UNKNOWN);
+    }
+}
+
+static void send_statement(struct ngx_http_comanda_connection *connection)
+{
+    const struct statement *statement = &connection->call->statement;
+    int sent;
+    if (is_prepared(connection, statement->name)) {
+        connection->state = CONNECTION_RUNNING;
+        sent = PQsendQueryPrepared(connection->pg, statement->name, statement->param_count,
+                                   statement->values, statement->lengths, statement->formats, 1);
+    } else {
+        connection->state = CONNECTION_PREPARING;
+        sent = PQsendPrepare(connection->pg, statement->name, statement->sql,
+                             statement->param_count, statement->types);
+    }
+    if (!sent) {
+        lose(connection, PQerrorMessage(connection->pg), STATUS_UNAVAILABLE);
+        return;
+    }
+    flush(connection);
+}
+
+void ngx_http_comanda_connection_start(struct ngx_http_comanda_connection *connection,
+                                       struct ngx_http_comanda_call *call)
+{
+    ngx_msec_t timeout = connection->postgres->timeout;
+    connection->call = call;
+    ngx_add_timer(&connection->timer,
+                  connection->ready ? timeout : ngx_max(timeout, WARM_UP_MIN_MS));
+    send_statement(connection);
+}
+
+static void ignore_result(struct ngx_http_comanda_call *call, enum status status,
+                          const PGresult *result)
+{
+    (void)call;
+    (void)status;
+    (void)result;
+}
+
+// Has the session plan what commands need, before one waits for it. Where that is refused it serves
+// all the same: whoever needs what is missing will say so.
+static void warm_up(struct ngx_http_comanda_connection *connection)
+{
+    if (connection->warmed_up < connection->postgres->warm_up_count) {
+        connection->warm_up = (struct ngx_http_comanda_call){
+            .statement = connection->postgres->warm_ups[connection->warmed_up++],
+            .done = ignore_result,
+        };
+        ngx_http_comanda_connection_start(connection, &connection->warm_up);
+        return;
+    }
+    connection->ready = true;
+    backoff_reset(&connection->backoff);
+    ngx_http_comanda_postgres_ready(connection);
+}
+
+static void clear_result(struct ngx_http_comanda_connection *connection)
+{
+    PQclear(connection->result);
+    connection->result = NULL;
+}
+
+// STATUS_UNKNOWN: no server said it, libpq itself did, and the session is of no use any more.
+static enum status judge(struct ngx_http_comanda_call *call, const PGresult *result)
+{
+    ExecStatusType kind = PQresultStatus(result);
+    if (kind == PGRES_TUPLES_OK || kind == PGRES_COMMAND_OK) {
+        return STATUS_OK;
+    }
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    if (sqlstate == NULL) {
+        return STATUS_UNKNOWN;
+    }
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    ngx_cpystrn((u_char *)call->sqlstate, (u_char *)sqlstate, sizeof(call->sqlstate));
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "comanda: PostgreSQL refused \"%s\": %s %s",
+                  call->statement.name, call->sqlstate, message == NULL ? "" : message);
+    return STATUS_REFUSED;
+}
+
+// A session that cannot do its work any more: it became a standby's, its prepared statements are
+// gone, or a table has changed under them.
+static bool spoils_session(const char *sqlstate)
+{
+    static const char *const spoiling[] = {"25006", "26000", "0A000"};
+    for (size_t i = 0; i < sizeof(spoiling) / sizeof(spoiling[0]); i++) {
+        if (strcmp(sqlstate, spoiling[i]) == 0) {
+            return true;
+        }
+    }
+    return strncmp(sqlstate, "57P0", 4) == 0; // it is shutting down
+}
+
+// The server has said all it will say about the statement that runs.
+static void statement_ended(struct ngx_http_comanda_connection *connection)
+{
+    struct ngx_http_comanda_call *call = connection->call;
+    enum status status = judge(call, connection->result);
+    if (status == STATUS_UNKNOWN) {
+        lose(connection, PQresultErrorMessage(connection->result), STATUS_UNKNOWN);
+        return;
+    }
+    if (status == STATUS_REFUSED && strncmp(call->sqlstate, "57P0", 4) == 0) {
+        clear_result(connection);
+        lose(connection, "the server is shutting down", STATUS_UNKNOWN);
+        return;
+    }
+    if (status == STATUS_OK && connection->state == CONNECTION_PREPARING) {
+        clear_result(connection);
+        if (connection->prepared_count < PREPARED_MAX) {
+            connection->prepared[connection->prepared_count++] = call->statement.name;
+        }
+        send_statement(connection);
+        return;
+    }
+    ngx_del_timer(&connection->timer);
+    connection->call = NULL;
+    connection->state = CONNECTION_IDLE;
+    PGresult *result = connection->result;
+    connection->result = NULL;
+    bool spoilt = status == STATUS_REFUSED && spoils_session(call->sqlstate);
+    call->done(call, status, status == STATUS_OK ? result : NULL);
+    PQclear(result);
+    if (connection->postgres->shut) {
+        return;
+    }
+    if (spoilt) {
+        lose(connection, "this session cannot go on", STATUS_UNAVAILABLE);
+    } else if (!connection->ready) {
+        warm_up(connection);
+    } else {
+        ngx_http_comanda_postgres_freed(connection);
+    }
+}
+
+// Keeps the last result, or the first that failed: a commit comes after the rows, and may fail.
+static void keep_result(struct ngx_http_comanda_connection *connection, PGresult *result)
+{
+    if (connection->result != NULL && PQresultStatus(connection->result) == PGRES_FATAL_ERROR) {
+        PQclear(result);
+        return;
+    }
+    PQclear(connection->result);
+    connection->result = result;
+}
+
+static void read_results(struct ngx_http_comanda_connection *connection)
+{
+    while (connection->call != NULL && !PQisBusy(connection->pg)) {
+        PGresult *result = PQgetResult(connection->pg);
+        if (result == NULL) {
+            if (connection->result == NULL) {
+                lose(connection, PQerrorMessage(connection->pg), STATUS_UNKNOWN);
+            } else {
+                statement_ended(connection);
+            }
+            return;
+        }
+        keep_result(connection, result);
+    }
+}
+
+static void on_socket(struct ngx_http_comanda_connection *connection)
+{
+    if (connection->state == CONNECTION_OPENING) {
+        continue_opening(connection);
+        return;
+    }
+    if (!PQconsumeInput(connection->pg)) {
+        lose(connection, PQerrorMessage(connection->pg), STATUS_UNKNOWN);
+        return;
+    }
+    if (connection->c->write->active) {
+        flush(connection);
+    }
+    if (connection->call != NULL) {
+        read_results(connection);
+    } else if (connection->pg != NULL && !PQisBusy(connection->pg) &&
+               PQstatus(connection->pg) == CONNECTION_BAD) {
+        lose(connection, PQerrorMessage(connection->pg), STATUS_UNAVAILABLE);
+    }
+}
+
+// --- loss ---
+
+static void close_session(struct ngx_http_comanda_connection *connection)
+{
+    if (connection->timer.timer_set) {
+        ngx_del_timer(&connection->timer);
+    }
+    unregister_socket(connection);
+    clear_result(connection);
+    PQfinish(connection->pg);
+    connection->pg = NULL;
+    connection->state = CONNECTION_CLOSED;
+    connection->prepared_count = 0;
+}
+
+// call_status: what is true of a call that writes; one that only reads is simply not answered.
+static void fail_call(struct ngx_http_comanda_connection *connection, enum status call_status)
+{
+    struct ngx_http_comanda_call *call = connection->call;
+    connection->call = NULL;
+    if (call == NULL) {
+        return;
+    }
+    if (call_status == STATUS_UNKNOWN && !call->writes) {
+        call_status = STATUS_UNAVAILABLE;
+    }
+    call->done(call, call_status, NULL);
+}
+
+static void lose(struct ngx_http_comanda_connection *connection, const char *why,
+                 enum status call_status)
+{
+    if (connection->state == CONNECTION_PREPARING) {
+        call_status = STATUS_UNAVAILABLE; // what it was to do was never sent
+    }
+    ngx_http_comanda_postgres_closed(connection, why);
+    close_session(connection);
+    int wait_ms = backoff_next_ms(&connection->backoff, (uint32_t)ngx_random());
+    ngx_add_timer(&connection->retry, (ngx_msec_t)wait_ms);
+    fail_call(connection, call_status);
+}
+
+static void handle_timeout(ngx_event_t *event)
+{
+    struct ngx_http_comanda_connection *connection = event->data;
+    bool unanswered = connection->call != NULL && !connection->call->writes;
+    lose(connection, "no answer in time", unanswered ? STATUS_TIMEOUT : STATUS_UNKNOWN);
+}
+
+static void handle_retry(ngx_event_t *event)
+{
+    ngx_http_comanda_connection_open(event->data);
+}
+
+void ngx_http_comanda_connection_init(struct ngx_http_comanda_connection *connection,
+                                      struct ngx_http_comanda_postgres *postgres, ngx_log_t *log)
+{
+    *connection = (struct ngx_http_comanda_connection){
+        .postgres = postgres,
+        .timer = {.data = connection, .log = log, .handler = handle_timeout},
+        .retry = {.data = connection, .log = log, .handler = handle_retry, .cancelable = 1},
+        .backoff = {.first_ms = RETRY_FIRST_MS, .limit_ms = RETRY_LIMIT_MS},
+    };
+}
+
+void ngx_http_comanda_connection_shut(struct ngx_http_comanda_connection *connection)
+{
+    if (connection->retry.timer_set) {
+        ngx_del_timer(&connection->retry);
+    }
+    bool begun = connection->state == CONNECTION_RUNNING;
+    if (connection->pg != NULL) {
+        close_session(connection);
+    }
+    fail_call(connection, begun ? STATUS_UNKNOWN : STATUS_UNAVAILABLE);
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// One session at PostgreSQL on nginx's event loop: connecting, one statement at a time, back again
+// after a loss. Only the pool and the directive that fills its settings use it.
+#pragma once
+
+#include "base/backoff.h"
+#include "observe/metrics.h"
+#include "store/pool.h"
+
+enum { PREPARED_MAX = 16, CONNECTIONS_MAX = 32 };
+
+enum connection_state {
+    CONNECTION_CLOSED, // waits for its next try
+    CONNECTION_OPENING,
+    CONNECTION_IDLE,
+    CONNECTION_PREPARING, // the statement of `call` first
+    CONNECTION_RUNNING,
+};
+
+struct ngx_http_comanda_connection {
+    struct ngx_http_comanda_postgres *postgres;
+    enum connection_state state;
+    PGconn *pg;
+    ngx_connection_t *c; // NULL while libpq's socket is not registered
+    struct ngx_http_comanda_call *call;
+    struct ngx_http_comanda_call warm_up; // the one of `warmed_up` that runs
+    ngx_uint_t warmed_up;                 // statements begun that plan what commands need
+    bool ready;                           // all are done: it may serve
+    PGresult *result;  // of the statement that runs: the last, or the first that failed
+    ngx_event_t timer; // of opening and of a call: not cancelable, a draining worker waits
+    ngx_event_t retry; // of the next try to open: cancelable
+    struct backoff backoff;
+    const char *prepared[PREPARED_MAX]; // names known to this session
+    ngx_uint_t prepared_count;
+};
+
+// What the pool is told: there is a session, it may serve, it is gone, it is idle again.
+void ngx_http_comanda_postgres_opened(struct ngx_http_comanda_connection *connection);
+void ngx_http_comanda_postgres_ready(struct ngx_http_comanda_connection *connection);
+void ngx_http_comanda_postgres_closed(struct ngx_http_comanda_connection *connection,
+                                      const char *why);
+void ngx_http_comanda_postgres_freed(struct ngx_http_comanda_connection *connection);
+
+void ngx_http_comanda_connection_init(struct ngx_http_comanda_connection *connection,
+                                      struct ngx_http_comanda_postgres *postgres, ngx_log_t *log);
+void ngx_http_comanda_connection_open(struct ngx_http_comanda_connection *connection);
+
+// The connection must be idle. call->done may come from within, when the session is found lost.
+void ngx_http_comanda_connection_start(struct ngx_http_comanda_connection *connection,
+                                       struct ngx_http_comanda_call *call);
+
+// Ends it for good; a call on its way is answered.
+void ngx_http_comanda_connection_shut(struct ngx_http_comanda_connection *connection);
+
+// Settings of the pool that a connection needs.
+struct ngx_http_comanda_postgres {
+    struct str name;
+    const char *conninfo;
+    const char *host; // both: what its name was resolved to, else NULL
+    const char *hostaddr;
+    ngx_uint_t connection_count;
+    ngx_uint_t queue_max;
+    ngx_msec_t timeout;
+    u_char *file; // where the directive stands
+    ngx_uint_t line;
+
+    // Of this worker.
+    struct ngx_http_comanda_connection *connections;
+    ngx_queue_t sources;
+    ngx_event_t serve;
+    ngx_uint_t waiting;
+    const struct statement *warm_ups; // what each new session runs before it serves
+    ngx_uint_t warm_up_count;
+    ngx_msec_t down_since; // valid while open is 0
+    ngx_uint_t open;       // sessions; those that get ready too
+    bool shut;
+    bool complained; // the log says already that it is away
+    struct ngx_http_comanda_metric *queue_length;
+    struct ngx_http_comanda_metric *connections_ready;
+    struct ngx_http_comanda_metric *losses;
+};

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an edge stores in and reads from, one set for the whole of http {}: the composition root of
+// this module's drivers.
+#pragma once
+
+#include "store/batch.h"
+#include "store/lookup.h"
+#include "store/pool.h"
+#include "store/read.h"
+#include "store/redis.h"
+
+extern ngx_module_t ngx_http_comanda_module;
+
+struct ngx_http_comanda_store {
+    struct str tenant;                          // comanda_tenant; "main" unless said
+    struct ngx_http_comanda_postgres *postgres; // NULL: no comanda_postgres stands in the file
+    struct ngx_http_comanda_redis *redis; // NULL: no comanda_redis, everything from PostgreSQL
+    struct ngx_http_comanda_batch_metrics batch_metrics;
+
+    // Of this worker; NULL without a comanda_postgres.
+    struct ngx_http_comanda_batches *batches;
+    struct ngx_http_comanda_reads *reads;
+    struct ngx_http_comanda_lookups *lookups;
+};
+
+// While the configuration is read; never NULL within http {}.
+struct ngx_http_comanda_store *ngx_http_comanda_store(ngx_conf_t *cf);
+
+struct ngx_http_comanda_store *ngx_http_comanda_store_of(ngx_http_request_t *r);
