@@ -2,17 +2,39 @@
 // How every handler of the edge answers, and how one that waits goes on.
 #include "answer/answer.h"
 
-ngx_int_t ngx_http_comanda_add_header(ngx_http_request_t *r, struct str name, struct str value)
+ngx_table_elt_t *ngx_http_comanda_push_header(ngx_http_request_t *r, struct str name,
+                                              struct str value)
 {
-    ngx_table_elt_t *header = ngx_list_push(&r->headers_out.headers);
-    if (header == NULL) {
-        return NGX_ERROR;
-    }
     struct str copy = ngx_http_comanda_copy(r->pool, value);
-    header->hash = copy.data == NULL ? 0 : 1;
+    ngx_table_elt_t *header = copy.data == NULL ? NULL : ngx_list_push(&r->headers_out.headers);
+    if (header == NULL) {
+        return NULL;
+    }
+    ngx_memzero(header, sizeof(*header));
+    header->hash = 1;
     header->key = ngx_http_comanda_ngx_str(name);
     header->value = ngx_http_comanda_ngx_str(copy);
-    return copy.data == NULL ? NGX_ERROR : NGX_OK;
+    return header;
+}
+
+ngx_int_t ngx_http_comanda_add_header(ngx_http_request_t *r, struct str name, struct str value)
+{
+    return ngx_http_comanda_push_header(r, name, value) == NULL ? NGX_ERROR : NGX_OK;
+}
+
+ngx_int_t ngx_http_comanda_set_header(ngx_http_request_t *r, struct str name, struct str value)
+{
+    ngx_str_t wanted = ngx_http_comanda_ngx_str(name);
+    for (ngx_list_part_t *part = &r->headers_out.headers.part; part; part = part->next) {
+        ngx_table_elt_t *headers = part->elts;
+        for (ngx_uint_t i = 0; i < part->nelts; i++) {
+            if (headers[i].key.len == wanted.len &&
+                ngx_strncasecmp(headers[i].key.data, wanted.data, wanted.len) == 0) {
+                headers[i].hash = 0;
+            }
+        }
+    }
+    return ngx_http_comanda_add_header(r, name, value);
 }
 
 static ngx_int_t send_header(ngx_http_request_t *r, ngx_uint_t status, struct str content_type,
@@ -44,6 +66,7 @@ static ngx_int_t send_header(ngx_http_request_t *r, ngx_uint_t status, struct st
 ngx_int_t ngx_http_comanda_send(ngx_http_request_t *r, ngx_uint_t status, struct str content_type,
                                 struct str body)
 {
+    r->expect_tested = 1; // RFC 9110, 10.1.1: a final answer, no 100 before it
     ngx_int_t rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {
         return rc;

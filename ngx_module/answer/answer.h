@@ -18,6 +18,14 @@ ngx_int_t ngx_http_comanda_send(ngx_http_request_t *r, ngx_uint_t status, struct
 ngx_int_t ngx_http_comanda_problem(ngx_http_request_t *r, ngx_uint_t status, struct str slug,
                                    struct str detail, const struct fault_list *errors);
 
+// Refuses: notes why, for the page that nginx asks for later, and gives the status to be returned
+// by a phase's or content's handler. Headers that belong to it are added before. detail is copied.
+ngx_int_t ngx_http_comanda_refuse(ngx_http_request_t *r, ngx_uint_t status, struct str slug,
+                                  struct str detail);
+
+// Sets WWW-Authenticate in core's own field, so that `satisfy any` takes it back.
+ngx_int_t ngx_http_comanda_challenge(ngx_http_request_t *r, struct str value);
+
 // The problem's JSON in the request's pool; data NULL: no memory.
 struct str ngx_http_comanda_problem_body(ngx_http_request_t *r, ngx_uint_t status, struct str slug,
                                          struct str detail, const struct fault_list *errors);
@@ -32,6 +40,13 @@ void ngx_http_comanda_finish(ngx_http_request_t *r, ngx_int_t rc);
 
 // Adds a header to the answer; value is copied into the request's pool.
 ngx_int_t ngx_http_comanda_add_header(ngx_http_request_t *r, struct str name, struct str value);
+
+// The same, in place of all that stand there under this name, whoever set them.
+ngx_int_t ngx_http_comanda_set_header(ngx_http_request_t *r, struct str name, struct str value);
+
+// Adds it and gives the header for a field of headers_out; NULL: no memory.
+ngx_table_elt_t *ngx_http_comanda_push_header(ngx_http_request_t *r, struct str name,
+                                              struct str value);
 
 // Allows only these methods, else answers 405 with Allow. NGX_DECLINED: the method is fine.
 ngx_int_t ngx_http_comanda_require_method(ngx_http_request_t *r, ngx_uint_t methods,

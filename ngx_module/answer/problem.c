@@ -1,59 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Refusals and failures as application/problem+json (RFC 9457).
 #include "answer/answer.h"
+#include "answer/problem_page.h"
 #include "request/context.h"
 
 #include "base/buffer.h"
 #include "base/json.h"
 
 enum { PROBLEM_BYTES_MAX = 64 * 1024, RETRY_AFTER_S = 1 };
-
-static struct str title_of(ngx_uint_t status)
-{
-    switch (status) {
-    case 400:
-        return STR("Bad Request");
-    case 401:
-        return STR("Unauthorized");
-    case 403:
-        return STR("Forbidden");
-    case 404:
-        return STR("Not Found");
-    case 405:
-        return STR("Method Not Allowed");
-    case 408:
-        return STR("Request Timeout");
-    case 409:
-        return STR("Conflict");
-    case 412:
-        return STR("Precondition Failed");
-    case 413:
-        return STR("Content Too Large");
-    case 414:
-        return STR("URI Too Long");
-    case 415:
-        return STR("Unsupported Media Type");
-    case 422:
-        return STR("Unprocessable Content");
-    case 429:
-        return STR("Too Many Requests");
-    case 431:
-        return STR("Request Header Fields Too Large");
-    case 500:
-        return STR("Internal Server Error");
-    case 501:
-        return STR("Not Implemented");
-    case 502:
-        return STR("Bad Gateway");
-    case 503:
-        return STR("Service Unavailable");
-    case 504:
-        return STR("Gateway Timeout");
-    case 505:
-        return STR("HTTP Version Not Supported");
-    }
-    return STR("Error");
-}
 
 static void write_faults(struct json_writer *json, const struct fault_list *errors)
 {
@@ -82,7 +36,7 @@ static void write_problem(struct buffer *out, ngx_http_request_t *r, ngx_uint_t 
     json_name(&json, STR("type"));
     json_string(&json, (struct str){type, (size_t)((char *)end - type)});
     json_name(&json, STR("title"));
-    json_string(&json, title_of(status));
+    json_string(&json, ngx_http_comanda_problem_title(status));
     json_name(&json, STR("status"));
     json_int(&json, (int64_t)status);
     json_name(&json, STR("detail"));
@@ -147,6 +101,34 @@ ngx_int_t ngx_http_comanda_problem(ngx_http_request_t *r, ngx_uint_t status, str
         ask_to_retry(r);
     }
     return ngx_http_comanda_send(r, status, STR("application/problem+json"), body);
+}
+
+ngx_int_t ngx_http_comanda_refuse(ngx_http_request_t *r, ngx_uint_t status, struct str slug,
+                                  struct str detail)
+{
+    struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    struct str copy = ngx_http_comanda_copy(r->pool, detail);
+    if (ctx == NULL || copy.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (r == r->main) { // a subrequest's page is no client's
+        ctx->refusal = (struct ngx_http_comanda_refusal){status, slug, copy};
+    }
+    return (ngx_int_t)status;
+}
+
+ngx_int_t ngx_http_comanda_challenge(ngx_http_request_t *r, struct str value)
+{
+    struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    ngx_table_elt_t *header = ngx_http_comanda_push_header(r, STR("WWW-Authenticate"), value);
+    if (ctx == NULL || header == NULL) {
+        return NGX_ERROR;
+    }
+    r->headers_out.www_authenticate = header;
+    if (r == r->main) {
+        ctx->challenge = header;
+    }
+    return NGX_OK;
 }
 
 ngx_int_t ngx_http_comanda_require_method(ngx_http_request_t *r, ngx_uint_t methods,

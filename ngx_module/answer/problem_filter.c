@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Filter: nginx's own error pages as problem+json (RFC 9457), and the correlation headers on every
-// answer. Directives comanda_problems and comanda_correlation.
+// Filter: nginx's own error pages and the refusals of our guards as problem+json (RFC 9457), and
+// the correlation headers on every answer. Directives comanda_problems and comanda_correlation.
 #include "answer/answer.h"
+#include "answer/problem_page.h"
 #include "request/context.h"
 
 extern ngx_module_t ngx_http_comanda_problem_filter_module;
@@ -11,8 +12,14 @@ struct loc_conf {
     ngx_flag_t correlation;
 };
 
-// A request whose error page is being replaced.
-struct replaced {
+enum page_state {
+    PAGE_HELD,     // its header waits until its body tells whose page it is
+    PAGE_REPLACED, // our problem goes in its place
+    PAGE_LEFT,     // somebody wrote it: it goes as it is
+};
+
+struct page {
+    enum page_state state;
     struct str body;
     bool sent;
 };
@@ -20,46 +27,59 @@ struct replaced {
 static ngx_http_output_header_filter_pt next_header_filter;
 static ngx_http_output_body_filter_pt next_body_filter;
 
-struct page {
-    ngx_uint_t status;
-    struct str slug;
-    struct str detail;
-};
+// ---- Whose page is it? --------------------------------------------------------------------------
 
-static struct page page_of(ngx_uint_t status)
+// Why our guards refused, if that is the answer; NULL: it is not.
+static const struct ngx_http_comanda_refusal *refusal_of(ngx_http_request_t *r)
 {
-    static const struct page pages[] = {
-        {400, {"bad-request", 11}, {"this is not valid HTTP, or its headers are too large", 52}},
-        {403, {"forbidden", 9}, {"this is not open to you", 23}},
-        {404, {"not-found", 9}, {"there is nothing at this address", 32}},
-        {405, {"method-not-allowed", 18}, {"use one of the methods that Allow lists", 39}},
-        {408, {"request-timeout", 15}, {"the request did not arrive in time", 34}},
-        {413, {"content-too-large", 17}, {"the body is larger than is taken here", 37}},
-        {414, {"uri-too-long", 12}, {"the address is longer than is taken here", 40}},
-        {415, {"unsupported-media-type", 22}, {"send application/json", 21}},
-        {501, {"not-supported", 13}, {"no transfer coding but chunked is served", 40}},
-        {502, {"bad-gateway", 11}, {"the server behind gave no good answer", 37}},
-        {503, {"unavailable", 11}, {"not begun: ask again later", 26}},
-        {504, {"gateway-timeout", 15}, {"the server behind did not answer in time", 40}},
-        {505, {"not-supported", 13}, {"this version of HTTP is not served", 34}},
-    };
-    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
-        if (pages[i].status == status) {
-            return pages[i];
-        }
-    }
-    return status < 500 ? (struct page){status, STR("bad-request"), STR("the request is refused")}
-                        : (struct page){status, STR("internal"), STR("something went wrong here")};
+    const struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    bool ours =
+        ctx != NULL && ctx->refusal.status != 0 && ctx->refusal.status == r->headers_out.status;
+    return ours ? &ctx->refusal : NULL;
 }
 
-// A page that core made up: no file (those have a time), no upstream's answer.
-static bool is_cores_page(ngx_http_request_t *r)
+// Core sets err_status before it makes a page up; a file has a time.
+static bool may_be_cores(const ngx_http_request_t *r)
 {
-    return r == r->main && r->err_status >= NGX_HTTP_BAD_REQUEST &&
-           r->headers_out.status >= NGX_HTTP_BAD_REQUEST &&
-           r->headers_out.last_modified_time == -1 &&
-           (r->upstream == NULL || r->upstream->headers_in.status_n == 0);
+    return r->err_status >= NGX_HTTP_BAD_REQUEST && r->headers_out.status >= NGX_HTTP_BAD_REQUEST &&
+           r->headers_out.last_modified_time == -1;
 }
+
+// After an error_page the status is the error's and the page may be anybody's: an upstream's, or
+// text that a `return` gives.
+static bool may_be_written(const ngx_http_request_t *r)
+{
+    return r->internal;
+}
+
+// Of an answer that has been here before a filter behind us made an error of it, such as 412 or
+// 416; the page is core's then.
+static bool is_upstreams(ngx_http_request_t *r)
+{
+    const struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    return r->internal && r->upstream != NULL && r->upstream->headers_in.status_n != 0 &&
+           ctx != NULL && !ctx->answered;
+}
+
+static bool is_html(const ngx_http_request_t *r)
+{
+    const ngx_str_t *type = &r->headers_out.content_type;
+    return type->len == sizeof("text/html") - 1 &&
+           ngx_strncmp(type->data, "text/html", type->len) == 0;
+}
+
+// As each of core's pages begins; ngx_http_special_response.c.
+static bool begins_as_cores(const ngx_http_request_t *r, const ngx_chain_t *in)
+{
+    static const char head[] = "<html>\r\n<head><title>";
+    size_t len = sizeof(head) - 1;
+    const ngx_buf_t *buf = in->buf;
+    return ngx_buf_in_memory(buf) && (size_t)(buf->last - buf->pos) > len + 3 &&
+           ngx_strncmp(buf->pos, head, len) == 0 &&
+           ngx_atoi(buf->pos + len, 3) == (ngx_int_t)r->headers_out.status;
+}
+
+// ---- The problem in its place -------------------------------------------------------------------
 
 // Core refuses these two everywhere, before any location is found, and what is not reading at a
 // file.
@@ -73,7 +93,7 @@ static ngx_int_t replace_header(ngx_http_request_t *r, struct str body)
 {
     struct str type = STR("application/problem+json");
     if (r->headers_out.status == NGX_HTTP_NOT_ALLOWED &&
-        ngx_http_comanda_add_header(r, STR("Allow"), allowed_by_core(r)) != NGX_OK) {
+        ngx_http_comanda_set_header(r, STR("Allow"), allowed_by_core(r)) != NGX_OK) {
         return NGX_ERROR;
     }
     r->headers_out.content_type = ngx_http_comanda_ngx_str(type);
@@ -86,57 +106,91 @@ static ngx_int_t replace_header(ngx_http_request_t *r, struct str body)
     return NGX_OK;
 }
 
-static ngx_int_t replace_page(ngx_http_request_t *r)
+static ngx_int_t replace_page(ngx_http_request_t *r, struct page *page)
 {
-    struct page page = page_of(r->headers_out.status);
-    struct replaced *replaced = ngx_pcalloc(r->pool, sizeof(*replaced));
-    if (replaced == NULL) {
-        return NGX_ERROR;
-    }
-    replaced->body =
-        ngx_http_comanda_problem_body(r, r->headers_out.status, page.slug, page.detail, NULL);
-    if (replaced->body.data == NULL) {
+    ngx_uint_t status = r->headers_out.status;
+    const struct ngx_http_comanda_refusal *refusal = refusal_of(r);
+    struct ngx_http_comanda_problem_page of_status = ngx_http_comanda_problem_page(status);
+    page->body =
+        ngx_http_comanda_problem_body(r, status, refusal != NULL ? refusal->slug : of_status.slug,
+                                      refusal != NULL ? refusal->detail : of_status.detail, NULL);
+    if (page->body.data == NULL) {
+        page->state = PAGE_LEFT;
         return NGX_OK; // core's own page then
     }
-    ngx_http_set_ctx(r, replaced, ngx_http_comanda_problem_filter_module);
-    return replace_header(r, replaced->body);
+    page->state = PAGE_REPLACED;
+    return replace_header(r, page->body);
 }
 
+// ---- Headers ------------------------------------------------------------------------------------
+
+// Ours win over those of a server behind, and over those that a cache replays.
 static ngx_int_t add_correlation(ngx_http_request_t *r)
 {
     struct str trace = ngx_http_comanda_traceparent(r);
-    if (ngx_http_comanda_add_header(r, STR("Comanda-Correlation-Id"),
+    if (ngx_http_comanda_set_header(r, STR("Comanda-Correlation-Id"),
                                     ngx_http_comanda_correlation_id(r)) != NGX_OK) {
         return NGX_ERROR;
     }
-    return ngx_http_comanda_add_header(r, STR("traceparent"), trace);
+    return ngx_http_comanda_set_header(r, STR("traceparent"), trace);
+}
+
+static ngx_int_t pass_header(ngx_http_request_t *r)
+{
+    const struct loc_conf *conf =
+        ngx_http_get_module_loc_conf(r, ngx_http_comanda_problem_filter_module);
+    struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    if (ctx == NULL || (conf->correlation && add_correlation(r) != NGX_OK)) {
+        return NGX_ERROR;
+    }
+    ctx->answered = true;
+    return next_header_filter(r);
+}
+
+static bool concerns_us(ngx_http_request_t *r)
+{
+    const struct loc_conf *conf =
+        ngx_http_get_module_loc_conf(r, ngx_http_comanda_problem_filter_module);
+    return may_be_cores(r) && !is_upstreams(r) && (conf->problems || refusal_of(r) != NULL);
+}
+
+static ngx_int_t filter_page(ngx_http_request_t *r)
+{
+    bool unsure = may_be_written(r);
+    if (unsure && (!is_html(r) || r->header_only)) {
+        return pass_header(r);
+    }
+    struct page *page = ngx_pcalloc(r->pool, sizeof(*page));
+    if (page == NULL) {
+        return NGX_ERROR;
+    }
+    ngx_http_set_ctx(r, page, ngx_http_comanda_problem_filter_module);
+    if (unsure) {
+        page->state = PAGE_HELD;
+        return NGX_OK;
+    }
+    return replace_page(r, page) == NGX_OK ? pass_header(r) : NGX_ERROR;
 }
 
 static ngx_int_t filter_header(ngx_http_request_t *r)
 {
-    const struct loc_conf *conf =
-        ngx_http_get_module_loc_conf(r, ngx_http_comanda_problem_filter_module);
     if (r != r->main) {
         return next_header_filter(r);
     }
-    if (conf->problems && is_cores_page(r) && replace_page(r) != NGX_OK) {
-        return NGX_ERROR;
-    }
-    if (conf->correlation && add_correlation(r) != NGX_OK) {
-        return NGX_ERROR;
-    }
-    return next_header_filter(r);
+    return concerns_us(r) ? filter_page(r) : pass_header(r);
 }
 
-static ngx_int_t send_replacement(ngx_http_request_t *r, struct replaced *replaced)
+// ---- The body -----------------------------------------------------------------------------------
+
+static ngx_int_t send_replacement(ngx_http_request_t *r, struct page *page)
 {
     ngx_buf_t *buf = ngx_calloc_buf(r->pool);
     if (buf == NULL) {
         return NGX_ERROR;
     }
-    replaced->sent = true;
-    buf->pos = (u_char *)replaced->body.data;
-    buf->last = buf->pos + replaced->body.len;
+    page->sent = true;
+    buf->pos = (u_char *)page->body.data;
+    buf->last = buf->pos + page->body.len;
     buf->memory = 1;
     buf->last_buf = 1;
     buf->last_in_chain = 1;
@@ -144,17 +198,37 @@ static ngx_int_t send_replacement(ngx_http_request_t *r, struct replaced *replac
     return next_body_filter(r, &out);
 }
 
+// NGX_OK: the header is on its way and a body is wanted.
+static ngx_int_t release_header(ngx_http_request_t *r, struct page *page, const ngx_chain_t *in)
+{
+    page->state = PAGE_LEFT;
+    if (begins_as_cores(r, in) && replace_page(r, page) != NGX_OK) {
+        return NGX_ERROR;
+    }
+    ngx_int_t rc = pass_header(r);
+    return rc == NGX_OK && r->header_only ? NGX_DONE : rc;
+}
+
 static ngx_int_t filter_body(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    struct replaced *replaced = ngx_http_get_module_ctx(r, ngx_http_comanda_problem_filter_module);
-    if (replaced == NULL || in == NULL) {
+    struct page *page = ngx_http_get_module_ctx(r, ngx_http_comanda_problem_filter_module);
+    if (page == NULL || in == NULL || r != r->main) {
+        return next_body_filter(r, in);
+    }
+    if (page->state == PAGE_HELD) {
+        ngx_int_t rc = release_header(r, page, in);
+        if (rc != NGX_OK) {
+            return rc == NGX_DONE ? NGX_OK : rc;
+        }
+    }
+    if (page->state == PAGE_LEFT) {
         return next_body_filter(r, in);
     }
     for (ngx_chain_t *link = in; link != NULL; link = link->next) {
         link->buf->pos = link->buf->last; // core's page goes nowhere
         link->buf->file_pos = link->buf->file_last;
     }
-    return replaced->sent ? next_body_filter(r, NULL) : send_replacement(r, replaced);
+    return page->sent ? next_body_filter(r, NULL) : send_replacement(r, page);
 }
 
 // ---- Variables: $comanda_correlation_id and $comanda_traceparent, for logs and for servers behind

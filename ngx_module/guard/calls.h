@@ -25,11 +25,13 @@
     CALL(void, finish, (ngx_http_request_t * r, ngx_int_t rc), (r, rc))                            \
     CALL(ngx_int_t, add_header, (ngx_http_request_t * r, struct str name, struct str value),       \
          (r, name, value))                                                                         \
+    CALL(ngx_table_elt_t *, push_header,                                                           \
+         (ngx_http_request_t * r, struct str name, struct str value), (r, name, value))            \
     CALL(ngx_int_t, require_method,                                                                \
          (ngx_http_request_t * r, ngx_uint_t methods, struct str allow), (r, methods, allow))      \
-    CALL(struct ngx_http_comanda_ctx *, ctx, (ngx_http_request_t * r), (r))                        \
-    CALL(bool, has_scope, (const struct ngx_http_comanda_ctx *ctx, struct str scope),              \
-         (ctx, scope))                                                                             \
+    CALL(const struct ngx_http_comanda_principal *, principal, (ngx_http_request_t * r), (r))      \
+    CALL(bool, has_scope, (const struct ngx_http_comanda_principal *principal, struct str scope),  \
+         (principal, scope))                                                                       \
     CALL(struct str, correlation_id, (ngx_http_request_t * r), (r))                                \
     CALL(struct str, traceparent, (ngx_http_request_t * r), (r))                                   \
     CALL(ngx_int_t, refuse_scope, (ngx_http_request_t * r, ngx_str_t scope), (r, scope))           \

@@ -3,29 +3,48 @@
 // limit by principal. Each also works in front of any proxy_pass.
 #include "guard/guard.h"
 
-// A check has answered by itself, the body is discarded: the phases end here.
-static ngx_int_t answered(ngx_http_request_t *r, ngx_int_t rc)
-{
-    ngx_http_finalize_request(r, rc);
-    return NGX_DONE;
-}
-
+// A refusal is the status that the phase returns: error_page, satisfy and auth_delay see it as they
+// see any other, and the page is made last (answer/problem_filter.c).
 static ngx_int_t handle_preaccess(ngx_http_request_t *r)
 {
     ngx_int_t rc = ngx_http_comanda_limit_check(r, NGX_HTTP_COMANDA_LIMIT_PREACCESS);
-    if (rc == NGX_DECLINED) {
-        rc = ngx_http_comanda_shed_check(r);
-    }
-    return rc == NGX_DECLINED ? NGX_DECLINED : answered(r, rc);
+    return rc == NGX_DECLINED ? ngx_http_comanda_shed_check(r) : rc;
 }
 
 static ngx_int_t handle_access(ngx_http_request_t *r)
 {
+    return ngx_http_comanda_jwt_check(r);
+}
+
+// nginx runs no access phase in a subrequest: whatever an auth_request, SSI or mirror leads to
+// would be open.
+static ngx_int_t check_subrequest(ngx_http_request_t *r)
+{
     ngx_int_t rc = ngx_http_comanda_jwt_check(r);
-    if (rc == NGX_DECLINED) {
-        rc = ngx_http_comanda_limit_check(r, NGX_HTTP_COMANDA_LIMIT_ACCESS);
+    return rc == NGX_OK ? NGX_DECLINED : rc;
+}
+
+// Whoever is here has been let in, by our token or, under `satisfy any`, by something else: what
+// was said against the token meanwhile does not count any more.
+static void forget_refusal(ngx_http_request_t *r)
+{
+    struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    bool page = r->err_status != 0; // an error_page has led here: the refusal stands
+    if (ctx != NULL && ctx->refusal.status != 0 && !page) {
+        ctx->refusal.status = 0;
+        if (ctx->challenge != NULL) {
+            ctx->challenge->hash = 0;
+        }
     }
-    return rc == NGX_DECLINED ? NGX_DECLINED : answered(r, rc);
+}
+
+static ngx_int_t handle_precontent(ngx_http_request_t *r)
+{
+    if (r != r->main) {
+        return check_subrequest(r);
+    }
+    forget_refusal(r);
+    return ngx_http_comanda_limit_check(r, NGX_HTTP_COMANDA_LIMIT_ACCESS);
 }
 
 static ngx_int_t add_handler(ngx_conf_t *cf, ngx_http_phases phase, ngx_http_handler_pt handler)
@@ -41,10 +60,11 @@ static ngx_int_t add_handler(ngx_conf_t *cf, ngx_http_phases phase, ngx_http_han
 
 static ngx_int_t add_handlers(ngx_conf_t *cf)
 {
-    if (add_handler(cf, NGX_HTTP_PREACCESS_PHASE, handle_preaccess) != NGX_OK) {
+    if (add_handler(cf, NGX_HTTP_PREACCESS_PHASE, handle_preaccess) != NGX_OK ||
+        add_handler(cf, NGX_HTTP_ACCESS_PHASE, handle_access) != NGX_OK) {
         return NGX_ERROR;
     }
-    return add_handler(cf, NGX_HTTP_ACCESS_PHASE, handle_access);
+    return add_handler(cf, NGX_HTTP_PRECONTENT_PHASE, handle_precontent);
 }
 
 static ngx_http_module_t module_context = {.postconfiguration = add_handlers};

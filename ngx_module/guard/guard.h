@@ -15,11 +15,16 @@ enum ngx_http_comanda_limit_phase {
     NGX_HTTP_COMANDA_LIMIT_ACCESS,    // after it: keys such as $comanda_subject
 };
 
-// Each gives NGX_DECLINED (go on), or the code of an answer already sent (finalize with it).
+// Each gives NGX_DECLINED (go on) or the status to refuse with, noted by ngx_http_comanda_refuse.
 ngx_int_t ngx_http_comanda_limit_check(ngx_http_request_t *r,
                                        enum ngx_http_comanda_limit_phase phase);
 ngx_int_t ngx_http_comanda_shed_check(ngx_http_request_t *r);
+
+// NGX_OK: the token and its scopes are good. NGX_DECLINED: no comanda_jwt stands here.
 ngx_int_t ngx_http_comanda_jwt_check(ngx_http_request_t *r);
 
-// For handlers that demand a scope themselves: 401 without a principal, else 403.
+// Who asks, verified by the keys that count in this location; NULL: nobody.
+const struct ngx_http_comanda_principal *ngx_http_comanda_principal(ngx_http_request_t *r);
+
+// For handlers that demand a scope themselves: 401 without a principal, else 403; to be returned.
 ngx_int_t ngx_http_comanda_refuse_scope(ngx_http_request_t *r, ngx_str_t scope);

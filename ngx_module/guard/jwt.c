@@ -34,8 +34,7 @@ static ngx_int_t challenge(ngx_http_request_t *r, const struct jwt_guard *guard,
         end = ngx_snprintf(end, (size_t)(text + sizeof(text) - end),
                            ", error=\"%s\", error_description=\"%s\"", error, description);
     }
-    return ngx_http_comanda_add_header(r, STR("WWW-Authenticate"),
-                                       (struct str){(const char *)text, (size_t)(end - text)});
+    return ngx_http_comanda_challenge(r, (struct str){(const char *)text, (size_t)(end - text)});
 }
 
 static ngx_int_t refuse_token(ngx_http_request_t *r, const struct jwt_guard *guard,
@@ -44,8 +43,7 @@ static ngx_int_t refuse_token(ngx_http_request_t *r, const struct jwt_guard *gua
     if (challenge(r, guard, error, detail) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    return ngx_http_comanda_problem(r, NGX_HTTP_UNAUTHORIZED, STR("unauthorized"), str_from(detail),
-                                    NULL);
+    return ngx_http_comanda_refuse(r, NGX_HTTP_UNAUTHORIZED, STR("unauthorized"), str_from(detail));
 }
 
 static ngx_int_t refuse_scope(ngx_http_request_t *r, const struct jwt_guard *guard, ngx_str_t scope)
@@ -55,21 +53,29 @@ static ngx_int_t refuse_scope(ngx_http_request_t *r, const struct jwt_guard *gua
                                "Bearer realm=\"%V\", error=\"insufficient_scope\", scope=\"%V\"",
                                &guard->realm, &scope);
     struct str value = {(const char *)text, (size_t)(end - text)};
-    if (ngx_http_comanda_add_header(r, STR("WWW-Authenticate"), value) != NGX_OK) {
+    if (ngx_http_comanda_challenge(r, value) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     end = ngx_snprintf(text, sizeof(text), "the token lacks the scope %V", &scope);
-    return ngx_http_comanda_problem(r, NGX_HTTP_FORBIDDEN, STR("insufficient-scope"),
-                                    (struct str){(const char *)text, (size_t)(end - text)}, NULL);
+    return ngx_http_comanda_refuse(r, NGX_HTTP_FORBIDDEN, STR("insufficient-scope"),
+                                   (struct str){(const char *)text, (size_t)(end - text)});
+}
+
+const struct ngx_http_comanda_principal *ngx_http_comanda_principal(ngx_http_request_t *r)
+{
+    const struct loc_conf *conf = ngx_http_get_module_loc_conf(r, ngx_http_comanda_jwt_module);
+    const struct ngx_http_comanda_identity *identity = ngx_http_comanda_identity(r);
+    // A redirect may have led to where another key counts, and somebody else let the request in.
+    bool counts = identity != NULL && (conf->guard == NULL || identity->guard == conf->guard);
+    return counts ? &identity->principal : NULL;
 }
 
 ngx_int_t ngx_http_comanda_refuse_scope(ngx_http_request_t *r, ngx_str_t scope)
 {
     static const struct jwt_guard no_guard = {.realm = ngx_string("comanda")};
     const struct loc_conf *conf = ngx_http_get_module_loc_conf(r, ngx_http_comanda_jwt_module);
-    const struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
     const struct jwt_guard *guard = conf->guard == NULL ? &no_guard : conf->guard;
-    if (ctx == NULL || ctx->principal == NULL) {
+    if (ngx_http_comanda_principal(r) == NULL) {
         return refuse_token(r, guard, NULL, "send a token: Authorization: Bearer <token>");
     }
     return refuse_scope(r, guard, scope);
@@ -90,26 +96,6 @@ static bool read_bearer(struct str header, struct str *token)
     }
     *token = (struct str){header.data + at, header.len - at};
     return token->len > 0 && memchr(token->data, ' ', token->len) == NULL;
-}
-
-static ngx_int_t set_principal(ngx_http_request_t *r, const struct jwt_guard *guard,
-                               const struct token_claims *claims)
-{
-    struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
-    struct ngx_http_comanda_principal *principal = ngx_palloc(r->pool, sizeof(*principal));
-    if (ctx == NULL || principal == NULL) {
-        return NGX_ERROR;
-    }
-    *principal = (struct ngx_http_comanda_principal){
-        .subject = ngx_http_comanda_copy(r->pool, claims->subject),
-        .scopes = ngx_http_comanda_copy(r->pool, claims->scopes),
-    };
-    if (principal->subject.data == NULL || principal->scopes.data == NULL) {
-        return NGX_ERROR;
-    }
-    ctx->principal = principal;
-    ctx->guard = guard;
-    return NGX_OK;
 }
 
 // Takes the claims from the cache, or verifies the token and remembers them.
@@ -143,14 +129,35 @@ static ngx_int_t authenticate(ngx_http_request_t *r, const struct jwt_guard *gua
     }
     struct token_claims claims;
     enum jwt_fault fault = read_claims(guard, token, &claims);
-    ngx_int_t rc = NGX_DECLINED;
+    ngx_int_t rc = NGX_OK;
     if (fault != JWT_OK) {
         rc = refuse_token(r, guard, "invalid_token", jwt_fault_text(fault));
-    } else if (set_principal(r, guard, &claims) != NGX_OK) {
-        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+    } else {
+        const struct ngx_http_comanda_principal principal = {claims.subject, claims.scopes};
+        rc = ngx_http_comanda_set_identity(r, guard, &principal);
     }
     arena_reset(&token_arena);
-    return rc;
+    return rc == NGX_ERROR ? NGX_HTTP_INTERNAL_SERVER_ERROR : rc;
+}
+
+// What an outer request was verified for by the same keys counts in its subrequests.
+static ngx_int_t adopt(ngx_http_request_t *r, const struct jwt_guard *guard)
+{
+    for (ngx_http_request_t *outer = r->parent; outer != NULL; outer = outer->parent) {
+        const struct ngx_http_comanda_identity *identity = ngx_http_comanda_identity(outer);
+        if (identity != NULL && identity->guard == guard) {
+            return ngx_http_comanda_set_identity(r, guard, &identity->principal);
+        }
+    }
+    return NGX_DECLINED;
+}
+
+static ngx_int_t identify(ngx_http_request_t *r, const struct jwt_guard *guard)
+{
+    if (ngx_http_comanda_principal(r) != NULL) { // after an internal redirect
+        return NGX_OK;
+    }
+    return adopt(r, guard) == NGX_OK ? NGX_OK : authenticate(r, guard);
 }
 
 ngx_int_t ngx_http_comanda_jwt_check(ngx_http_request_t *r)
@@ -159,22 +166,18 @@ ngx_int_t ngx_http_comanda_jwt_check(ngx_http_request_t *r)
     if (conf->guard == NULL) {
         return NGX_DECLINED;
     }
-    const struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
-    // Known already after an internal redirect, unless it led to where another key counts.
-    if (ctx == NULL || ctx->principal == NULL || ctx->guard != conf->guard) {
-        ngx_int_t rc = authenticate(r, conf->guard);
-        if (rc != NGX_DECLINED) {
-            return rc;
-        }
-        ctx = ngx_http_comanda_ctx(r);
+    ngx_int_t rc = identify(r, conf->guard);
+    if (rc != NGX_OK) {
+        return rc;
     }
     const ngx_str_t *scopes = conf->scopes == NULL ? NULL : conf->scopes->elts;
     for (ngx_uint_t i = 0; scopes != NULL && i < conf->scopes->nelts; i++) {
-        if (!ngx_http_comanda_has_scope(ctx, ngx_http_comanda_str(scopes[i]))) {
+        if (!ngx_http_comanda_has_scope(ngx_http_comanda_principal(r),
+                                        ngx_http_comanda_str(scopes[i]))) {
             return refuse_scope(r, conf->guard, scopes[i]);
         }
     }
-    return NGX_DECLINED;
+    return NGX_OK;
 }
 
 // ---- Configuration ------------------------------------------------------------------------------
@@ -364,10 +367,10 @@ static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 static ngx_int_t principal_variable(ngx_http_request_t *r, ngx_http_variable_value_t *value,
                                     uintptr_t scopes)
 {
-    const struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
-    value->not_found = ctx == NULL || ctx->principal == NULL;
+    const struct ngx_http_comanda_principal *principal = ngx_http_comanda_principal(r);
+    value->not_found = principal == NULL;
     if (!value->not_found) {
-        struct str text = scopes ? ctx->principal->scopes : ctx->principal->subject;
+        struct str text = scopes ? principal->scopes : principal->subject;
         value->data = (u_char *)text.data;
         value->len = (unsigned)text.len;
         value->valid = 1;

@@ -91,9 +91,8 @@ static ngx_int_t refuse(ngx_http_request_t *r, const struct limit *limit,
         ngx_http_comanda_add_header(r, STR("Retry-After"), seconds) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    return ngx_http_comanda_problem(r, NGX_HTTP_TOO_MANY_REQUESTS, STR("rate-limited"),
-                                    STR("too many requests: wait for the seconds in Retry-After"),
-                                    NULL);
+    return ngx_http_comanda_refuse(r, NGX_HTTP_TOO_MANY_REQUESTS, STR("rate-limited"),
+                                   STR("too many requests: wait for the seconds in Retry-After"));
 }
 
 struct charge {

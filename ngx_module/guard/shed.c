@@ -57,9 +57,9 @@ static ngx_int_t refuse(ngx_http_request_t *r, const struct loc_conf *conf, ngx_
     if (ngx_http_comanda_add_header(r, STR("Retry-After"), value) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    return ngx_http_comanda_problem(
+    return ngx_http_comanda_refuse(
         r, NGX_HTTP_SERVICE_UNAVAILABLE, STR("overloaded"),
-        STR("not begun: it could not be done in time; ask again later, with the same key"), NULL);
+        STR("not begun: it could not be done in time; ask again later, with the same key"));
 }
 
 static void abandon(void *data)

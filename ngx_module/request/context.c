@@ -41,12 +41,45 @@ struct ngx_http_comanda_ctx *ngx_http_comanda_ctx(ngx_http_request_t *r)
     return ctx;
 }
 
-bool ngx_http_comanda_has_scope(const struct ngx_http_comanda_ctx *ctx, struct str scope)
+const struct ngx_http_comanda_identity *ngx_http_comanda_identity(ngx_http_request_t *r)
 {
-    if (ctx == NULL || ctx->principal == NULL) {
+    const struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    const struct ngx_http_comanda_identity *identity = ctx == NULL ? NULL : ctx->identities;
+    while (identity != NULL && identity->r != r) {
+        identity = identity->next;
+    }
+    return identity;
+}
+
+ngx_int_t ngx_http_comanda_set_identity(ngx_http_request_t *r, const void *guard,
+                                        const struct ngx_http_comanda_principal *principal)
+{
+    struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    struct ngx_http_comanda_identity *identity = ngx_palloc(r->pool, sizeof(*identity));
+    if (ctx == NULL || identity == NULL) {
+        return NGX_ERROR;
+    }
+    *identity = (struct ngx_http_comanda_identity){
+        .r = r,
+        .guard = guard,
+        .principal = {.subject = ngx_http_comanda_copy(r->pool, principal->subject),
+                      .scopes = ngx_http_comanda_copy(r->pool, principal->scopes)},
+        .next = ctx->identities,
+    };
+    if (identity->principal.subject.data == NULL || identity->principal.scopes.data == NULL) {
+        return NGX_ERROR;
+    }
+    ctx->identities = identity;
+    return NGX_OK;
+}
+
+bool ngx_http_comanda_has_scope(const struct ngx_http_comanda_principal *principal,
+                                struct str scope)
+{
+    if (principal == NULL) {
         return false;
     }
-    struct str rest = ctx->principal->scopes;
+    struct str rest = principal->scopes;
     while (rest.len > 0) {
         struct str one;
         (void)str_split(rest, ' ', &one, &rest);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the edge knows of a client's request: who asks, under which correlation id, what was
-// charged.
+// charged, and why it is refused.
 #pragma once
 
 #include "core/comanda.h"
@@ -13,20 +13,46 @@ struct ngx_http_comanda_principal {
     struct str scopes; // space-separated, as the token's claim
 };
 
+// Whom a request or one of its subrequests has, and by whose keys.
+struct ngx_http_comanda_identity {
+    const ngx_http_request_t *r;
+    const void *guard; // the comanda_jwt that verified it
+    struct ngx_http_comanda_principal principal;
+    struct ngx_http_comanda_identity *next;
+};
+
+// Why a guard refused; the page that follows says it. status 0: none did.
+struct ngx_http_comanda_refusal {
+    ngx_uint_t status;
+    struct str slug;
+    struct str detail;
+};
+
 // Survives internal redirects. One a client's request, subrequests share it.
 struct ngx_http_comanda_ctx {
-    const struct ngx_http_comanda_principal *principal; // NULL: nobody was verified
-    const void *guard;                                  // the comanda_jwt that verified it
-    struct str correlation_id;                          // empty until it was asked for
-    struct str traceparent;                             // likewise
-    unsigned charged; // a bit a phase whose rate limits have counted this request
+    struct ngx_http_comanda_identity *identities; // the newest first
+    struct ngx_http_comanda_refusal refusal;
+    ngx_table_elt_t *challenge; // our WWW-Authenticate; NULL: none was made
+    struct str correlation_id;  // empty until it was asked for
+    struct str traceparent;     // likewise
+    bool answered;              // a header has been on its way to the client
+    unsigned charged;           // a bit a phase whose rate limits have counted this request
 };
 
 // The request's context, made at the first call; NULL: no memory.
 struct ngx_http_comanda_ctx *ngx_http_comanda_ctx(ngx_http_request_t *r);
 
-// Has the principal this scope? False without a principal.
-bool ngx_http_comanda_has_scope(const struct ngx_http_comanda_ctx *ctx, struct str scope);
+// The identity of this very request or subrequest; NULL: it has none.
+const struct ngx_http_comanda_identity *ngx_http_comanda_identity(ngx_http_request_t *r);
+
+// Remembers it in place of an earlier one of this request. The texts are copied. NGX_ERROR: no
+// memory.
+ngx_int_t ngx_http_comanda_set_identity(ngx_http_request_t *r, const void *guard,
+                                        const struct ngx_http_comanda_principal *principal);
+
+// Has the principal this scope? False without a principal (NULL).
+bool ngx_http_comanda_has_scope(const struct ngx_http_comanda_principal *principal,
+                                struct str scope);
 
 // The common id of a request's traces; made when the client sent none that is safe. "" without
 // memory only.

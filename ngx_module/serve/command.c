@@ -8,11 +8,10 @@
 #include "application/command/idempotency_key.h"
 #include "core/random.h"
 #include "core/settings.h"
-#include "request/context.h"
+#include "guard/guard.h"
 #include "serve/content.h"
 
 enum {
-    BODY_MAX = 64 * 1024,
     KEY_RETENTION_DAYS = 7,
     ATTEMPTS_MAX = 5, // load, decide, append
     STATUS_DEFAULT_CREATES = 201,
@@ -193,7 +192,7 @@ static void handle_body(ngx_http_request_t *r)
         ngx_http_get_module_ctx(r, ngx_http_comanda_command_module);
     const ngx_http_request_body_t *body = r->request_body == NULL ? &none : r->request_body;
     size_t len = body_len(body);
-    if (len > BODY_MAX) {
+    if (len > BODY_BYTES_MAX) {
         ngx_http_finalize_request(r, refuse(r, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
                                             STR("content-too-large"),
                                             STR("a command's body is at most 64 KiB")));
@@ -229,8 +228,8 @@ static ngx_int_t read_headers(ngx_http_request_t *r, struct ngx_http_comanda_com
 // Method, principal and scope are checked by the location's content.
 static ngx_int_t handle_command(ngx_http_request_t *r)
 {
-    const struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
-    if (ctx == NULL || ctx->principal == NULL) {
+    const struct ngx_http_comanda_principal *principal = ngx_http_comanda_principal(r);
+    if (principal == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     if (!is_json(r)) {
@@ -243,7 +242,7 @@ static ngx_int_t handle_command(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     ngx_http_set_ctx(r, job, ngx_http_comanda_command_module);
-    ngx_int_t rc = read_headers(r, job, ctx->principal);
+    ngx_int_t rc = read_headers(r, job, principal);
     if (rc != NGX_DECLINED) {
         return rc;
     }

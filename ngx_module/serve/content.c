@@ -46,7 +46,7 @@ static ngx_int_t serve(ngx_http_request_t *r)
         return refuse_method(r, conf);
     }
     if (content->scope.len > 0 &&
-        !ngx_http_comanda_has_scope(ngx_http_comanda_ctx(r),
+        !ngx_http_comanda_has_scope(ngx_http_comanda_principal(r),
                                     ngx_http_comanda_str(content->scope))) {
         return ngx_http_comanda_refuse_scope(r, content->scope);
     }
@@ -75,15 +75,28 @@ static void *create_loc_conf(ngx_conf_t *cf)
     return ngx_pcalloc(cf->pool, sizeof(struct loc_conf));
 }
 
+// Core refuses a body that is too large by its length, and reads what is not into memory: nothing
+// of a command is ever spooled to a file.
+static void bound_body(ngx_http_core_loc_conf_t *core)
+{
+    if (core->client_max_body_size == 0 || core->client_max_body_size > BODY_BYTES_MAX) {
+        core->client_max_body_size = BODY_BYTES_MAX;
+    }
+    core->client_body_buffer_size = ngx_max(core->client_body_buffer_size, BODY_BYTES_MAX);
+    core->client_body_in_file_only = 0; // off
+}
+
 // What a location serves is its own, as nginx's content handlers are: it is not inherited, but an
 // `if` within the location is the same location.
 static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
     struct loc_conf *conf = child;
-    const ngx_http_core_loc_conf_t *core =
-        ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    ngx_http_core_loc_conf_t *core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     if (core->noname && conf->command.handler == NULL && conf->reader.handler == NULL) {
         *conf = *(struct loc_conf *)parent;
+    }
+    if (conf->command.handler != NULL) {
+        bound_body(core);
     }
     return NGX_CONF_OK;
 }

@@ -10,12 +10,8 @@ ngx_int_t ngx_http_comanda_set_etag(ngx_http_request_t *r, int32_t version)
     u_char text[sizeof("\"-2147483648\"")];
     u_char *end = ngx_snprintf(text, sizeof(text), "\"%D\"", version);
     struct str value = {(const char *)text, (size_t)(end - text)};
-    if (ngx_http_comanda_add_header(r, STR("ETag"), value) != NGX_OK) {
-        return NGX_ERROR;
-    }
-    ngx_list_part_t *last = r->headers_out.headers.last;
-    r->headers_out.etag = (ngx_table_elt_t *)last->elts + last->nelts - 1;
-    return NGX_OK;
+    r->headers_out.etag = ngx_http_comanda_push_header(r, STR("ETag"), value);
+    return r->headers_out.etag == NULL ? NGX_ERROR : NGX_OK;
 }
 
 ngx_int_t ngx_http_comanda_add_position(ngx_http_request_t *r, const struct document *document)

@@ -2,7 +2,7 @@
 // Directive comanda_list: a collection by pages, one's own or what is public, by keyset.
 #include "answer/answer.h"
 #include "core/settings.h"
-#include "request/context.h"
+#include "guard/guard.h"
 #include "serve/content.h"
 #include "store/store.h"
 
@@ -258,7 +258,7 @@ static void pass_deadline(ngx_event_t *event)
 static ngx_int_t make_page(ngx_http_request_t *r, struct list_request *list)
 {
     const struct loc_conf *conf = list->conf;
-    const struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    const struct ngx_http_comanda_principal *principal = ngx_http_comanda_principal(r);
     const struct ngx_http_comanda_store *store = ngx_http_comanda_store_of(r);
     struct arguments arguments = {0};
     int64_t limit = LIMIT_DEFAULT;
@@ -277,7 +277,7 @@ static ngx_int_t make_page(ngx_http_request_t *r, struct list_request *list)
     list->read.page = (struct document_page){
         .tenant = store->tenant,
         .collection = conf->projection->collection,
-        .owner = conf->own ? ctx->principal->subject : STR(""),
+        .owner = conf->own ? principal->subject : STR(""),
         .filter = arguments.has_filter ? arguments.filter : STR(""),
         .after = STR(""),
         .newest_first = conf->projection->newest_first,

@@ -5,9 +5,9 @@
 #include "application/command/entity_tag.h"
 #include "application/query/document_fold.h"
 #include "core/settings.h"
+#include "guard/guard.h"
 #include "infrastructure/redis/document_codec.h"
 #include "observe/metrics.h"
-#include "request/context.h"
 #include "serve/content.h"
 #include "serve/document_answer.h"
 #include "store/store.h"
@@ -71,13 +71,13 @@ static bool may_see(const struct query *query, const struct document *document)
     if (!query->conf->own) {
         return document->owner.len == 0;
     }
-    const struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(query->r);
-    if (ctx == NULL || ctx->principal == NULL) {
+    const struct ngx_http_comanda_principal *principal = ngx_http_comanda_principal(query->r);
+    if (principal == NULL) {
         return false;
     }
-    return str_eq(document->owner, ctx->principal->subject) ||
+    return str_eq(document->owner, principal->subject) ||
            (query->conf->any.len > 0 &&
-            ngx_http_comanda_has_scope(ctx, ngx_http_comanda_str(query->conf->any)));
+            ngx_http_comanda_has_scope(principal, ngx_http_comanda_str(query->conf->any)));
 }
 
 // RFC 9110, 13.2.2: If-Match first, then If-None-Match. 0: neither speaks against sending it.
