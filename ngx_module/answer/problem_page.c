@@ -16,7 +16,6 @@ struct str ngx_http_comanda_problem_title(ngx_uint_t status)
     } titles[] = {
         {400, TEXT("Bad Request")},
         {401, TEXT("Unauthorized")},
-        {402, TEXT("Payment Required")},
         {403, TEXT("Forbidden")},
         {404, TEXT("Not Found")},
         {405, TEXT("Method Not Allowed")},
