@@ -157,12 +157,13 @@ $(foreach source,$(UNIT_SOURCES) $(CONTRACT_SOURCES),$(eval $(call test_rule,$(p
 # nginx was built, and the list of modules); our sources are then compiled as all others are, so
 # that a changed header rebuilds what includes it.
 NGINX_BUILD := $(BUILD)/nginx
-NGINX_INCLUDES := -isystem $(NGINX_BUILD) $(foreach part,core event event/modules os/unix http \
-                  http/modules http/v2,-isystem $(NGINX_SOURCE)/src/$(part))
-MODULE_CFLAGS = $(CFLAGS_ALL) -Wno-unused-parameter -Ingx_module -I$(BUILD)/gen $(NGINX_INCLUDES)
+NGINX_INCLUDES := -isystem $(NGINX_BUILD) $(foreach part,core event event/modules event/quic os/unix http \
+                  http/modules http/v2 http/v3,-isystem $(NGINX_SOURCE)/src/$(part))
+MODULE_CFLAGS = $(CFLAGS_ALL) -D_GNU_SOURCE -Wno-unused-parameter -Ingx_module -I$(BUILD)/gen $(NGINX_INCLUDES)
 MODULE_LISTS := $(foreach name,$(MODULE_NAMES),$(NGINX_BUILD)/$(name)_modules)
 
-$(addsuffix .c,$(MODULE_LISTS)) &: ngx_module/config scripts/configure_nginx $(NGINX_SOURCE)/conf_flags
+$(addsuffix .c,$(MODULE_LISTS)) &: ngx_module/config scripts/configure_nginx scripts/nginx_source_fits \
+        $(wildcard $(NGINX_SOURCE)/conf_flags $(NGINX_SOURCE)/objs/ngx_auto_config.h)
 	$(call say,CONF)
 	$(Q)scripts/configure_nginx $(NGINX_SOURCE) $(abspath $(NGINX_BUILD))
 

@@ -73,7 +73,8 @@ Checks each dependency and its version, and writes build/config.mk for make. As 
 what is missing from Debian 12; as an ordinary user it prints the command that does.
 
   --prefix=DIR              where make install puts everything (default $PREFIX)
-  --with-nginx-source=DIR   Debian's nginx tree to build the module against (default $NGINX_SOURCE)
+  --with-nginx-source=DIR   nginx tree to build the modules against (default $NGINX_SOURCE,
+                            Debian's): or upstream's from 1.22 on, in which nginx was made
   --with-fuzz               also what make fuzz needs: clang and its runtime
   --install                 install what is missing (the default when run as root)
   --no-install              only check

@@ -10,7 +10,7 @@ ngx_table_elt_t *ngx_http_comanda_push_header(ngx_http_request_t *r, struct str 
     if (header == NULL) {
         return NULL;
     }
-    ngx_memzero(header, sizeof(*header));
+    ngx_memzero(header, sizeof(*header)); // see core/nginx_version.h
     header->hash = 1;
     header->key = ngx_http_comanda_ngx_str(name);
     header->value = ngx_http_comanda_ngx_str(copy);

@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "base/str.h"
+#include "core/nginx_version.h"
 
 static inline struct str ngx_http_comanda_str(ngx_str_t text)
 {

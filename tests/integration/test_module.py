@@ -122,6 +122,44 @@ def test_a_tree_of_another_layout_is_refused(tmp_path):
     assert str(tree) in done.stderr and "nginx-dev" in done.stderr
 
 
+def fits(tree):
+    done = subprocess.run([FITS, tree], capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.fixture
+def upstream_tree(tmp_path):
+    """As upstream's tarball after ./configure && make, as far as the check looks."""
+    (tmp_path / "src/core").mkdir(parents=True)
+    (tmp_path / "objs").mkdir()
+    (tmp_path / "src/core/nginx.h").write_text(
+        "#define nginx_version      1031004\n#define NGINX_VERSION      \"1.31.4\"\n")
+    (tmp_path / "objs/ngx_auto_config.h").write_text("#define NGX_CONFIGURE \" --with-threads\"\n")
+    (tmp_path / "objs/nginx").write_text("")
+    (tmp_path / "objs/nginx").chmod(0o755)
+    return tmp_path
+
+
+def test_upstreams_tree_fits_once_nginx_was_made_in_it(upstream_tree):
+    assert fits(upstream_tree) == (0, "")
+
+
+@pytest.mark.parametrize("missing, word", [
+    ("src/core/nginx.h", "no nginx tree"), ("objs/nginx", "make it there first"),
+    ("objs/ngx_auto_config.h", "configure and make nginx there first")])
+def test_upstreams_tree_that_lacks_something_is_refused(upstream_tree, missing, word):
+    (upstream_tree / missing).unlink()
+    code, said = fits(upstream_tree)
+    assert code == 1 and word in said and str(upstream_tree) in said
+
+
+def test_an_nginx_that_is_too_old_is_refused(upstream_tree):
+    (upstream_tree / "src/core/nginx.h").write_text(
+        "#define nginx_version      1020002\n#define NGINX_VERSION      \"1.20.2\"\n")
+    code, said = fits(upstream_tree)
+    assert code == 1 and "1.20.2" in said and "1.22.0" in said
+
+
 def test_a_tree_of_another_version_is_refused(tmp_path):
     tree = tmp_path / "nginx"
     shutil.copytree(SOURCE, tree)
