@@ -7,6 +7,7 @@
 #pragma once
 
 #include "answer/answer.h"
+#include "guard/content.h"
 #include "guard/guard.h"
 #include "guard/shed.h"
 #include "observe/metrics.h"
@@ -35,6 +36,9 @@
     CALL(struct str, correlation_id, (ngx_http_request_t * r), (r))                                \
     CALL(struct str, traceparent, (ngx_http_request_t * r), (r))                                   \
     CALL(ngx_int_t, refuse_scope, (ngx_http_request_t * r, ngx_str_t scope), (r, scope))           \
+    CALL(char *, content_set,                                                                      \
+         (ngx_conf_t * cf, ngx_uint_t methods, ngx_http_handler_pt handler, ngx_str_t scope),      \
+         (cf, methods, handler, scope))                                                            \
     CALL(void, shed_set_store, (ngx_conf_t * cf, const struct ngx_http_comanda_shed_store *store), \
          (cf, store))                                                                              \
     CALL(struct ngx_http_comanda_metric *, counter,                                                \

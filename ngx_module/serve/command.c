@@ -8,8 +8,8 @@
 #include "application/command/idempotency_key.h"
 #include "core/random.h"
 #include "core/settings.h"
+#include "guard/content.h"
 #include "guard/guard.h"
-#include "serve/content.h"
 
 enum {
     KEY_RETENTION_DAYS = 7,
@@ -258,6 +258,18 @@ static void *create_loc_conf(ngx_conf_t *cf)
     return ngx_pcalloc(cf->pool, sizeof(struct ngx_http_comanda_command_conf));
 }
 
+// An `if` or a `limit_except` within a location is the same location.
+static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    struct ngx_http_comanda_command_conf *conf = child;
+    const ngx_http_core_loc_conf_t *core =
+        ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    if (core->noname && conf->type == NULL) {
+        *conf = *(struct ngx_http_comanda_command_conf *)parent;
+    }
+    return NGX_CONF_OK;
+}
+
 static void declare_outcomes(ngx_conf_t *cf, struct ngx_http_comanda_command_conf *conf)
 {
     static const char *const names[OUTCOMES] = {
@@ -353,7 +365,10 @@ static void exit_process(ngx_cycle_t *cycle)
     ngx_http_comanda_command_jobs_free();
 }
 
-static ngx_http_module_t module_context = {.create_loc_conf = create_loc_conf};
+static ngx_http_module_t module_context = {
+    .create_loc_conf = create_loc_conf,
+    .merge_loc_conf = merge_loc_conf,
+};
 
 ngx_module_t ngx_http_comanda_command_module = {
     NGX_MODULE_V1,           .ctx = &module_context,       .commands = directives,

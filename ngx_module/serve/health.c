@@ -2,7 +2,7 @@
 // Directive comanda_health: `live` says that the loop turns, `ready` whether commands can be
 // served.
 #include "answer/answer.h"
-#include "serve/content.h"
+#include "guard/content.h"
 #include "store/store.h"
 
 #include "base/buffer.h"

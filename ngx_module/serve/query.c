@@ -5,10 +5,10 @@
 #include "application/command/entity_tag.h"
 #include "application/query/document_fold.h"
 #include "core/settings.h"
+#include "guard/content.h"
 #include "guard/guard.h"
 #include "infrastructure/redis/document_codec.h"
 #include "observe/metrics.h"
-#include "serve/content.h"
 #include "serve/document_answer.h"
 #include "store/store.h"
 
@@ -451,6 +451,18 @@ static void *create_loc_conf(ngx_conf_t *cf)
     return ngx_pcalloc(cf->pool, sizeof(struct loc_conf));
 }
 
+// An `if` or a `limit_except` within a location is the same location.
+static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    struct loc_conf *conf = child;
+    const ngx_http_core_loc_conf_t *core =
+        ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    if (core->noname && conf->projection == NULL) {
+        *conf = *(struct loc_conf *)parent;
+    }
+    return NGX_CONF_OK;
+}
+
 static ngx_command_t directives[] = {
     {.name = ngx_string("comanda_query"),
      .type = NGX_HTTP_LOC_CONF | NGX_CONF_2MORE,
@@ -459,7 +471,10 @@ static ngx_command_t directives[] = {
     ngx_null_command,
 };
 
-static ngx_http_module_t module_context = {.create_loc_conf = create_loc_conf};
+static ngx_http_module_t module_context = {
+    .create_loc_conf = create_loc_conf,
+    .merge_loc_conf = merge_loc_conf,
+};
 
 ngx_module_t ngx_http_comanda_query_module = {
     NGX_MODULE_V1,           .ctx = &module_context, .commands = directives,

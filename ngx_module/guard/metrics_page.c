@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Directive comanda_metrics: the metrics of all workers as Prometheus text.
 #include "answer/answer.h"
+#include "guard/content.h"
 #include "observe/metrics.h"
 
 extern ngx_module_t ngx_http_comanda_metrics_page_module;
@@ -12,11 +13,6 @@ static void release_buffer(void *data)
 
 static ngx_int_t answer_metrics(ngx_http_request_t *r)
 {
-    ngx_int_t rc =
-        ngx_http_comanda_require_method(r, NGX_HTTP_GET | NGX_HTTP_HEAD, STR("GET, HEAD"));
-    if (rc != NGX_DECLINED) {
-        return rc;
-    }
     ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(r->pool, sizeof(struct buffer));
     if (cleanup == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -36,9 +32,8 @@ static char *set_metrics(ngx_conf_t *cf, ngx_command_t *directive, void *data)
 {
     (void)directive;
     (void)data;
-    ngx_http_core_loc_conf_t *core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    core->handler = answer_metrics;
-    return NGX_CONF_OK;
+    ngx_str_t public = ngx_null_string;
+    return ngx_http_comanda_content_set(cf, NGX_HTTP_GET | NGX_HTTP_HEAD, answer_metrics, public);
 }
 
 static ngx_command_t directives[] = {

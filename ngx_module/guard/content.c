@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a location serves: one command (POST) and one reader (GET and HEAD), each with the scope
-// that it takes.
-#include "serve/content.h"
+// that it takes. Nobody else may serve there.
+#include "guard/content.h"
 
 #include "answer/answer.h"
 #include "guard/guard.h"
@@ -14,6 +14,11 @@ struct content {
 struct loc_conf {
     struct content command;
     struct content reader;
+    struct {
+        ngx_str_t name;
+        u_char *file;
+        ngx_uint_t line;
+    } directive; // the first that stands here
 };
 
 static struct str allowed_methods(const struct loc_conf *conf)
@@ -65,6 +70,11 @@ char *ngx_http_comanda_content_set(ngx_conf_t *cf, ngx_uint_t methods, ngx_http_
     if (core->handler != NULL && core->handler != serve) {
         return "stands in a location that another directive serves";
     }
+    if (core->handler == NULL) {
+        conf->directive.name = ((ngx_str_t *)cf->args->elts)[0];
+        conf->directive.file = cf->conf_file->file.name.data;
+        conf->directive.line = cf->conf_file->line;
+    }
     *content = (struct content){handler, scope};
     core->handler = serve;
     return NGX_CONF_OK;
@@ -86,14 +96,42 @@ static void bound_body(ngx_http_core_loc_conf_t *core)
     core->client_body_in_file_only = 0; // off
 }
 
+static bool serves(const struct loc_conf *conf)
+{
+    return conf->command.handler != NULL || conf->reader.handler != NULL;
+}
+
+static char *refuse_other(ngx_conf_t *cf, const struct loc_conf *conf, const char *what)
+{
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"%V\" %s in %s:%ui", &conf->directive.name, what,
+                  conf->directive.file, conf->directive.line);
+    return NGX_CONF_ERROR;
+}
+
 // What a location serves is its own, as nginx's content handlers are: it is not inherited, but an
-// `if` within the location is the same location.
+// `if` or a `limit_except` within the location is the same location.
 static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
     struct loc_conf *conf = child;
     ngx_http_core_loc_conf_t *core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    if (core->noname && conf->command.handler == NULL && conf->reader.handler == NULL) {
+    bool own = serves(conf);
+    if (!own && core->noname) {
         *conf = *(struct loc_conf *)parent;
+    }
+    if (!serves(conf)) {
+        return NGX_CONF_OK;
+    }
+    if (core->handler == NULL &&
+        core->lmt_excpt) { // an `if` keeps the location's handler by itself
+        core->handler = serve;
+    }
+    if (own && core->handler != serve) {
+        return refuse_other(cf, conf, "has lost its location to another directive that serves it,");
+    }
+    if (!own && core->handler != NULL && core->handler != serve) {
+        return refuse_other(cf, conf,
+                            "serves a location in which an if or limit_except is served by "
+                            "another directive,");
     }
     if (conf->command.handler != NULL) {
         bound_body(core);
