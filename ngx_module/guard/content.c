@@ -58,6 +58,13 @@ static ngx_int_t serve(ngx_http_request_t *r)
     return content->handler(r);
 }
 
+struct str ngx_http_comanda_content_methods(ngx_http_request_t *r)
+{
+    const struct loc_conf *conf = ngx_http_get_module_loc_conf(r, ngx_http_comanda_content_module);
+    bool serves = conf->command.handler != NULL || conf->reader.handler != NULL;
+    return serves ? allowed_methods(conf) : STR("");
+}
+
 char *ngx_http_comanda_content_set(ngx_conf_t *cf, ngx_uint_t methods, ngx_http_handler_pt handler,
                                    ngx_str_t scope)
 {

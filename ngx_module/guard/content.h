@@ -10,6 +10,9 @@ extern ngx_module_t ngx_http_comanda_content_module;
 
 enum { BODY_BYTES_MAX = 64 * 1024 }; // of a command
 
+// What the location of this request serves, such as "GET, HEAD"; empty: it is not one of ours.
+struct str ngx_http_comanda_content_methods(ngx_http_request_t *r);
+
 // In a directive's handler: this location answers these methods (NGX_HTTP_POST, or NGX_HTTP_GET
 // with NGX_HTTP_HEAD) by `handler`. scope: what the principal must have; empty: the location is
 // public. NGX_CONF_OK or a sentence for the error.

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The checks that stand before a location, in their order: limit by address, shed, token, scope,
-// limit by principal. Each also works in front of any proxy_pass.
+// The checks that stand before a location, in their order: preflight, limit by address, shed,
+// token, scope, limit by principal. Each also works in front of any proxy_pass.
 #include "guard/guard.h"
 
 // A refusal is the status that the phase returns: error_page, satisfy and auth_delay see it as they
 // see any other, and the page is made last (answer/problem_filter.c).
 static ngx_int_t handle_preaccess(ngx_http_request_t *r)
 {
-    ngx_int_t rc = ngx_http_comanda_limit_check(r, NGX_HTTP_COMANDA_LIMIT_PREACCESS);
+    ngx_int_t rc = ngx_http_comanda_cors_check(r);
+    if (rc == NGX_DECLINED) {
+        rc = ngx_http_comanda_limit_check(r, NGX_HTTP_COMANDA_LIMIT_PREACCESS);
+    }
     return rc == NGX_DECLINED ? ngx_http_comanda_shed_check(r) : rc;
 }
 

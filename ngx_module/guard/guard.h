@@ -6,6 +6,7 @@
 #include "guard/shed.h"
 #include "request/context.h"
 
+extern ngx_module_t ngx_http_comanda_cors_module;
 extern ngx_module_t ngx_http_comanda_jwt_module;
 extern ngx_module_t ngx_http_comanda_limit_module;
 extern ngx_module_t ngx_http_comanda_guard_module;
@@ -19,6 +20,9 @@ enum ngx_http_comanda_limit_phase {
 ngx_int_t ngx_http_comanda_limit_check(ngx_http_request_t *r,
                                        enum ngx_http_comanda_limit_phase phase);
 ngx_int_t ngx_http_comanda_shed_check(ngx_http_request_t *r);
+
+// A preflight of another origin is answered here; else NGX_DECLINED.
+ngx_int_t ngx_http_comanda_cors_check(ngx_http_request_t *r);
 
 // NGX_OK: the token and its scopes are good. NGX_DECLINED: no comanda_jwt stands here.
 ngx_int_t ngx_http_comanda_jwt_check(ngx_http_request_t *r);

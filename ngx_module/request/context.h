@@ -33,6 +33,7 @@ struct ngx_http_comanda_ctx {
     struct ngx_http_comanda_identity *identities; // the newest first
     struct ngx_http_comanda_refusal refusal;
     ngx_table_elt_t *challenge; // our WWW-Authenticate; NULL: none was made
+    const void *cors;           // the comanda_cors that it began with; NULL: none
     struct str correlation_id;  // empty until it was asked for
     struct str traceparent;     // likewise
     bool answered;              // a header has been on its way to the client
