@@ -74,7 +74,7 @@ static struct ngx_http_comanda_store *store_of(struct ngx_http_comanda_command_j
 static bool withdraw(struct ngx_http_comanda_command_job *job)
 {
     ngx_http_comanda_lookup_cancel(&job->lookup);
-    ngx_http_comanda_read_cancel(store_of(job)->reads, &job->read);
+    ngx_http_comanda_read_cancel(store_of(job)->command_reads, &job->read);
     ngx_http_comanda_redis_cancel(&job->put);
     return ngx_http_comanda_append_cancel(store_of(job)->batches, &job->append);
 }
@@ -176,6 +176,9 @@ struct ngx_http_comanda_command_job *ngx_http_comanda_command_job_new(
     job->r = r;
     job->conf = conf;
     job->deadline = (ngx_event_t){.data = job, .log = ngx_cycle->log, .handler = handle_deadline};
+    if (conf->store->redis != NULL) {
+        ngx_http_comanda_redis_wake(conf->store->redis);
+    }
     memory->handler = handle_pool_gone;
     memory->data = job;
     cleanup->handler = handle_request_gone;
@@ -291,7 +294,7 @@ static enum status ask_streams(struct ngx_http_comanda_command_job *job)
     job->read.kind = READ_STREAMS;
     job->read.queries = command_flow_queries(job->flow, &job->read.query_count);
     job->read.done = handle_read;
-    return ngx_http_comanda_read_start(store_of(job)->reads, &job->read);
+    return ngx_http_comanda_read_start(store_of(job)->command_reads, &job->read);
 }
 
 static enum status ask_key(struct ngx_http_comanda_command_job *job)
@@ -299,13 +302,14 @@ static enum status ask_key(struct ngx_http_comanda_command_job *job)
     job->read.kind = READ_KEY;
     job->read.key = command_flow_key(job->flow)->id;
     job->read.done = handle_read;
-    return ngx_http_comanda_read_start(store_of(job)->reads, &job->read);
+    return ngx_http_comanda_read_start(store_of(job)->command_reads, &job->read);
 }
 
 static enum status ask_append(struct ngx_http_comanda_command_job *job)
 {
     job->append.item = command_flow_item(job->flow);
     job->append.high = job->conf->high;
+    job->append.deadline = job->started + budget_of(job);
     job->append.done = handle_append;
     return ngx_http_comanda_append_start(store_of(job)->batches, &job->append);
 }

@@ -186,11 +186,11 @@ static ngx_int_t serve_ready(ngx_http_request_t *r)
         return answer_down(r, STR("no comanda_postgres in the configuration"));
     }
     ngx_int_t rc = ngx_http_discard_request_body(r);
-    struct probe *probe = rc == NGX_OK ? start_probe(r, store->reads) : NULL;
+    struct probe *probe = rc == NGX_OK ? start_probe(r, store->command_reads) : NULL;
     if (probe == NULL) {
         return rc == NGX_OK ? NGX_HTTP_INTERNAL_SERVER_ERROR : rc;
     }
-    enum status status = ngx_http_comanda_read_start(store->reads, &probe->read);
+    enum status status = ngx_http_comanda_read_start(store->command_reads, &probe->read);
     if (status != STATUS_OK) {
         return answer_down(r, str_from(status_text(status)));
     }

@@ -171,7 +171,7 @@ static void take_out(struct ngx_http_comanda_batches *batches,
 {
     ngx_queue_remove(&append->link);
     (*counter_of(batches, append->high))--;
-    ngx_http_comanda_postgres_leave(batches->postgres);
+    ngx_http_comanda_postgres_leave(batches->postgres, &batches->source);
 }
 
 // Within one batch the ids are marked one by one, so that twins in it see each other too.
@@ -365,9 +365,34 @@ static void give_up(struct ngx_http_comanda_source *source)
     }
 }
 
+// Whose budget was spent while the batch was refused is not begun again: it would take a lock's or
+// a statement's whole timeout once more, for a client that has given up.
+static bool drop_late(struct batch *batch)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct ngx_http_comanda_append *append = batch->members[i];
+        if ((ngx_msec_int_t)(append->deadline - ngx_current_msec) > 0) {
+            batch->members[kept++] = append;
+        } else {
+            append->state = APPEND_RESTING;
+            append->done(append, STATUS_TIMEOUT, NULL);
+        }
+    }
+    batch->count = kept;
+    return kept > 0;
+}
+
 static struct batch *next_batch(struct ngx_http_comanda_batches *batches)
 {
-    return ngx_queue_empty(&batches->halves) ? gather(batches) : take_half(batches);
+    while (!ngx_queue_empty(&batches->halves)) {
+        struct batch *half = take_half(batches);
+        if (drop_late(half)) {
+            return half;
+        }
+        release_batch(half);
+    }
+    return gather(batches);
 }
 
 static struct ngx_http_comanda_call *offer(struct ngx_http_comanda_source *source)
@@ -402,7 +427,7 @@ static struct ngx_http_comanda_call *offer(struct ngx_http_comanda_source *sourc
 enum status ngx_http_comanda_append_start(struct ngx_http_comanda_batches *batches,
                                           struct ngx_http_comanda_append *append)
 {
-    enum status status = ngx_http_comanda_postgres_enter(batches->postgres);
+    enum status status = ngx_http_comanda_postgres_enter(batches->postgres, &batches->source);
     if (status != STATUS_OK) {
         return status;
     }
@@ -473,7 +498,7 @@ struct ngx_http_comanda_batches *ngx_http_comanda_batches_new(
     ngx_queue_init(&batches->halves);
     ngx_queue_init(&batches->spares);
     ngx_http_comanda_marks_init(&batches->marks);
-    ngx_http_comanda_postgres_add_source(postgres, &batches->source);
+    ngx_http_comanda_postgres_add_source(postgres, &batches->source, NGX_HTTP_COMANDA_COMMANDS);
     return batches;
 }
 

@@ -15,7 +15,8 @@ enum append_state { APPEND_RESTING, APPEND_WAITING, APPEND_IN_FLIGHT };
 struct ngx_http_comanda_append {
     ngx_queue_t link;
     const struct append_item *item;
-    bool high; // before the others: cancellations
+    bool high;           // before the others: cancellations
+    ngx_msec_t deadline; // as ngx_current_msec; after it nothing is begun again
     // verdict is NULL unless STATUS_OK. Called once for each start that was not cancelled.
     void (*done)(struct ngx_http_comanda_append *append, enum status status,
                  const struct append_verdict *verdict);

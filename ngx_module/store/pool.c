@@ -5,24 +5,88 @@
 
 #include "store/session.h"
 
-enum { FAIL_FAST_AFTER_MS = 1000 }; // without any session; until then callers wait for a restart
+enum {
+    FAIL_FAST_AFTER_MS = 1000, // without any session; until then callers wait for a restart
+    CREDIT_US = 100000,
+};
 
 // --- serving the sources ---
 
+static ngx_int_t compare_spent(const ngx_queue_t *one, const ngx_queue_t *other)
+{
+    const struct ngx_http_comanda_source *left =
+        ngx_queue_data(one, struct ngx_http_comanda_source, link);
+    const struct ngx_http_comanda_source *right =
+        ngx_queue_data(other, struct ngx_http_comanda_source, link);
+    return (left->spent_us > right->spent_us) - (left->spent_us < right->spent_us);
+}
+
+// Fair by time: whoever has taken less of the sessions' time is asked first. One that comes back
+// from rest has no more than CREDIT_US to catch up.
+static void sort_sources(struct ngx_http_comanda_postgres *postgres)
+{
+    ngx_queue_sort(&postgres->sources, compare_spent);
+}
+
+static struct ngx_http_comanda_call *take_call(struct ngx_http_comanda_postgres *postgres,
+                                               struct ngx_http_comanda_source *source)
+{
+    if (source->calls >= source->calls_max) {
+        return NULL;
+    }
+    struct ngx_http_comanda_call *call = source->offer(source);
+    if (call != NULL) {
+        call->source = source;
+        source->calls++;
+        source->spent_us = ngx_max(source->spent_us, postgres->clock_us - CREDIT_US);
+        postgres->clock_us = ngx_max(postgres->clock_us, source->spent_us);
+    }
+    return call;
+}
+
 static struct ngx_http_comanda_call *next_call(struct ngx_http_comanda_postgres *postgres)
 {
+    sort_sources(postgres);
     for (ngx_queue_t *at = ngx_queue_head(&postgres->sources);
          at != ngx_queue_sentinel(&postgres->sources); at = ngx_queue_next(at)) {
-        struct ngx_http_comanda_source *source =
-            ngx_queue_data(at, struct ngx_http_comanda_source, link);
-        struct ngx_http_comanda_call *call = source->offer(source);
+        struct ngx_http_comanda_call *call =
+            take_call(postgres, ngx_queue_data(at, struct ngx_http_comanda_source, link));
         if (call != NULL) {
-            ngx_queue_remove(at);
-            ngx_queue_insert_tail(&postgres->sources, at); // the others first, next time
             return call;
         }
     }
     return NULL;
+}
+
+void ngx_http_comanda_postgres_account(const struct ngx_http_comanda_call *call, int64_t took_us)
+{
+    if (call->source != NULL) {
+        call->source->calls--;
+        call->source->spent_us += took_us;
+    }
+}
+
+// --- a worker that drains ---
+
+// It may have a WebSocket or a long poll for hours to come, and no work for its sessions.
+static void give_back(struct ngx_http_comanda_postgres *postgres)
+{
+    for (ngx_uint_t i = 0; ngx_exiting && postgres->waiting == 0 && i < postgres->connection_count;
+         i++) {
+        ngx_http_comanda_connection_rest(&postgres->connections[i]);
+    }
+}
+
+// A request that came before the drain wants the store after all, such as a body that was slow.
+static void take_back(struct ngx_http_comanda_postgres *postgres)
+{
+    for (ngx_uint_t i = 0; i < postgres->connection_count; i++) {
+        if (postgres->connections[i].state != CONNECTION_CLOSED) {
+            return;
+        }
+    }
+    postgres->down_since = ngx_current_msec;
+    ngx_http_comanda_connection_open(&postgres->connections[0]);
 }
 
 static void serve(ngx_event_t *event)
@@ -33,6 +97,7 @@ static void serve(ngx_event_t *event)
         while (connection->state == CONNECTION_IDLE) {
             struct ngx_http_comanda_call *call = next_call(postgres);
             if (call == NULL) {
+                give_back(postgres);
                 return;
             }
             ngx_http_comanda_connection_start(connection, call);
@@ -48,27 +113,40 @@ void ngx_http_comanda_postgres_wake(struct ngx_http_comanda_postgres *postgres)
 }
 
 void ngx_http_comanda_postgres_add_source(struct ngx_http_comanda_postgres *postgres,
-                                          struct ngx_http_comanda_source *source)
+                                          struct ngx_http_comanda_source *source,
+                                          enum ngx_http_comanda_share share)
 {
+    bool all = share == NGX_HTTP_COMANDA_COMMANDS || postgres->connection_count == 1;
+    source->share = share;
+    source->calls_max = postgres->connection_count - (all ? 0 : 1);
     ngx_queue_insert_tail(&postgres->sources, &source->link);
 }
 
-enum status ngx_http_comanda_postgres_enter(struct ngx_http_comanda_postgres *postgres)
+enum status ngx_http_comanda_postgres_enter(struct ngx_http_comanda_postgres *postgres,
+                                            struct ngx_http_comanda_source *source)
 {
+    if (ngx_exiting && !postgres->shut) {
+        take_back(postgres);
+    }
     if (postgres->shut ||
         (postgres->open == 0 && ngx_current_msec - postgres->down_since > FAIL_FAST_AFTER_MS)) {
         return STATUS_UNAVAILABLE;
     }
-    if (postgres->waiting >= postgres->queue_max) {
+    ngx_uint_t share_max = postgres->queue_max - postgres->queue_max / 4;
+    if (postgres->waiting >= postgres->queue_max ||
+        postgres->waiting_of[source->share] >= share_max) {
         return STATUS_FULL;
     }
+    postgres->waiting_of[source->share]++;
     postgres->waiting++;
     ngx_http_comanda_metric_set(postgres->queue_length, (int64_t)postgres->waiting);
     return STATUS_OK;
 }
 
-void ngx_http_comanda_postgres_leave(struct ngx_http_comanda_postgres *postgres)
+void ngx_http_comanda_postgres_leave(struct ngx_http_comanda_postgres *postgres,
+                                     struct ngx_http_comanda_source *source)
 {
+    postgres->waiting_of[source->share]--;
     postgres->waiting--;
     ngx_http_comanda_metric_set(postgres->queue_length, (int64_t)postgres->waiting);
 }
@@ -96,6 +174,11 @@ void ngx_http_comanda_postgres_opened(struct ngx_http_comanda_connection *connec
     count(connection->postgres);
 }
 
+void ngx_http_comanda_postgres_rested(struct ngx_http_comanda_connection *connection)
+{
+    count(connection->postgres);
+}
+
 void ngx_http_comanda_postgres_ready(struct ngx_http_comanda_connection *connection)
 {
     struct ngx_http_comanda_postgres *postgres = connection->postgres;
@@ -105,6 +188,11 @@ void ngx_http_comanda_postgres_ready(struct ngx_http_comanda_connection *connect
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "comanda: PostgreSQL answers again");
     }
     ngx_http_comanda_postgres_wake(postgres);
+}
+
+void ngx_http_comanda_postgres_drain(struct ngx_http_comanda_postgres *postgres)
+{
+    give_back(postgres);
 }
 
 void ngx_http_comanda_postgres_freed(struct ngx_http_comanda_connection *connection)

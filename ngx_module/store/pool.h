@@ -14,11 +14,20 @@ struct ngx_http_comanda_postgres;
 struct ngx_http_comanda_call {
     struct statement statement;
     bool writes; // lost after it was sent: STATUS_UNKNOWN, else STATUS_UNAVAILABLE
+    struct ngx_http_comanda_source *source; // whose time it takes; NULL: nobody's
     // Called once, for each call that was offered. result belongs to the driver and is NULL unless
     // STATUS_OK. STATUS_REFUSED: the server answered with an error, `sqlstate` says which; nothing
     // was done. STATUS_TIMEOUT: no answer in time to a call that does not write.
     void (*done)(struct ngx_http_comanda_call *call, enum status status, const PGresult *result);
     char sqlstate[6];
+};
+
+// The queue and the sessions are shared: neither clients' reads nor commands ever hold all of the
+// queue, and reads leave a session free where there are several.
+enum ngx_http_comanda_share {
+    NGX_HTTP_COMANDA_COMMANDS, // and what they read to decide
+    NGX_HTTP_COMANDA_READS,
+    NGX_HTTP_COMANDA_SHARES
 };
 
 // Gathers work and gives it when a connection is free.
@@ -28,6 +37,11 @@ struct ngx_http_comanda_source {
     struct ngx_http_comanda_call *(*offer)(struct ngx_http_comanda_source *source);
     // No session is left; may be NULL. What would be tried again had better be given up.
     void (*down)(struct ngx_http_comanda_source *source);
+    // The pool's.
+    enum ngx_http_comanda_share share;
+    ngx_uint_t calls_max; // on their way at once
+    ngx_uint_t calls;
+    int64_t spent_us; // of the sessions' time
 };
 
 // In a worker's init_process: first init, then the sources add themselves, then open. NGX_ERROR: no
@@ -40,18 +54,23 @@ void ngx_http_comanda_postgres_open(struct ngx_http_comanda_postgres *postgres,
 // At the worker's end: closes the sessions; calls on their way are answered.
 void ngx_http_comanda_postgres_shut(struct ngx_http_comanda_postgres *postgres);
 
-// Sources are asked in turn, so that none starves another.
+// The source that has taken the least of the sessions' time is asked first, so that none starves
+// another.
 void ngx_http_comanda_postgres_add_source(struct ngx_http_comanda_postgres *postgres,
-                                          struct ngx_http_comanda_source *source);
+                                          struct ngx_http_comanda_source *source,
+                                          enum ngx_http_comanda_share share);
 
 // Asks the sources at the end of this turn of the loop, so that what came in one turn leaves
 // together.
 void ngx_http_comanda_postgres_wake(struct ngx_http_comanda_postgres *postgres);
 
-// Takes a place in the bounded queue. STATUS_FULL: too many wait already. STATUS_UNAVAILABLE: no
-// connection for a while now. After STATUS_OK each place is given back by leave.
-enum status ngx_http_comanda_postgres_enter(struct ngx_http_comanda_postgres *postgres) MUST_CHECK;
-void ngx_http_comanda_postgres_leave(struct ngx_http_comanda_postgres *postgres);
+// Takes a place in the source's share of the bounded queue. STATUS_FULL: too many wait already.
+// STATUS_UNAVAILABLE: no session for a while now. After STATUS_OK each place is given back by
+// leave.
+enum status ngx_http_comanda_postgres_enter(struct ngx_http_comanda_postgres *postgres,
+                                            struct ngx_http_comanda_source *source) MUST_CHECK;
+void ngx_http_comanda_postgres_leave(struct ngx_http_comanda_postgres *postgres,
+                                     struct ngx_http_comanda_source *source);
 
 // The time that a statement may take, and a command wait for its batch to leave (comanda_postgres
 // timeout=), milliseconds.

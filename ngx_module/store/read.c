@@ -9,6 +9,7 @@
 enum {
     GROUP_READS_MAX = 256,
     GROUP_QUERIES_MAX = 1024,
+    GROUP_ROWS_MAX = 8192, // of one statement: a session is not a reader's for longer
     GROUP_ARENA_BLOCK = 64 * 1024,
     GROUP_ARENA_MAX = 256 * 1024 * 1024,
     SPARE_GROUPS_MAX = 4,
@@ -26,6 +27,7 @@ struct read_group {
     size_t query_counts[GROUP_READS_MAX]; // a member that has gone left its queries behind
     size_t count;
     struct stream_query *queries; // of all members, one after another
+    size_t row_limit;             // of each stream
     size_t query_count;
     struct uuid *keys;
     struct document_id *document_ids;
@@ -85,7 +87,7 @@ static void take_out(struct ngx_http_comanda_reads *reads, struct ngx_http_coman
 {
     ngx_queue_remove(&read->link);
     read->waiting = false;
-    ngx_http_comanda_postgres_leave(reads->postgres);
+    ngx_http_comanda_postgres_leave(reads->postgres, &reads->source);
 }
 
 static size_t reads_that_fit(enum read_kind kind)
@@ -114,6 +116,13 @@ static void gather(struct read_group *group)
 
 // --- what is asked ---
 
+// So many streams share a statement's budget of rows; what is left of one is asked for again.
+static size_t row_limit(size_t query_count)
+{
+    size_t share = GROUP_ROWS_MAX / ngx_max(query_count, 1);
+    return ngx_max(ngx_min(share, READ_ROWS_A_STREAM_MAX), 1);
+}
+
 static enum status encode_streams(struct read_group *group)
 {
     group->queries = arena_array(&group->arena, group->query_count, sizeof(*group->queries));
@@ -126,7 +135,8 @@ static enum status encode_streams(struct read_group *group)
                    group->members[i]->query_count * sizeof(*next));
         next += group->members[i]->query_count;
     }
-    return statement_read_streams(group->queries, group->query_count, READ_ROWS_A_STREAM_MAX,
+    group->row_limit = row_limit(group->query_count);
+    return statement_read_streams(group->queries, group->query_count, group->row_limit,
                                   &group->arena, &group->call.statement);
 }
 
@@ -229,8 +239,8 @@ static enum status answer_streams(struct read_group *group, const PGresult *resu
     if (streams == NULL) {
         return STATUS_NO_MEMORY;
     }
-    enum status status = statement_read_streams_read(
-        result, group->queries, group->query_count, READ_ROWS_A_STREAM_MAX, &group->arena, streams);
+    enum status status = statement_read_streams_read(result, group->queries, group->query_count,
+                                                     group->row_limit, &group->arena, streams);
     if (status != STATUS_OK) {
         return status;
     }
@@ -369,7 +379,7 @@ static struct ngx_http_comanda_call *offer(struct ngx_http_comanda_source *sourc
 enum status ngx_http_comanda_read_start(struct ngx_http_comanda_reads *reads,
                                         struct ngx_http_comanda_read *read)
 {
-    enum status status = ngx_http_comanda_postgres_enter(reads->postgres);
+    enum status status = ngx_http_comanda_postgres_enter(reads->postgres, &reads->source);
     if (status == STATUS_OK) {
         read->place = NULL;
         read->waiting = true;
@@ -392,7 +402,8 @@ void ngx_http_comanda_read_cancel(struct ngx_http_comanda_reads *reads,
 }
 
 struct ngx_http_comanda_reads *ngx_http_comanda_reads_new(ngx_cycle_t *cycle,
-                                                          struct ngx_http_comanda_postgres *pg)
+                                                          struct ngx_http_comanda_postgres *pg,
+                                                          enum ngx_http_comanda_share share)
 {
     struct ngx_http_comanda_reads *reads = ngx_pcalloc(cycle->pool, sizeof(*reads));
     if (reads == NULL) {
@@ -404,7 +415,7 @@ struct ngx_http_comanda_reads *ngx_http_comanda_reads_new(ngx_cycle_t *cycle,
     for (int i = 0; i < READ_KINDS; i++) {
         ngx_queue_init(&reads->waiting[i]);
     }
-    ngx_http_comanda_postgres_add_source(pg, &reads->source);
+    ngx_http_comanda_postgres_add_source(pg, &reads->source, share);
     return reads;
 }
 

@@ -49,9 +49,10 @@ struct ngx_http_comanda_read_answer {
     int number;
 };
 
-// In a worker's init_process; NULL: no memory.
+// In a worker's init_process; NULL: no memory. share: whose these reads are.
 struct ngx_http_comanda_reads *ngx_http_comanda_reads_new(ngx_cycle_t *cycle,
-                                                          struct ngx_http_comanda_postgres *pg);
+                                                          struct ngx_http_comanda_postgres *pg,
+                                                          enum ngx_http_comanda_share share);
 
 // At the worker's end, when no call is on its way any more.
 void ngx_http_comanda_reads_free(struct ngx_http_comanda_reads *reads);

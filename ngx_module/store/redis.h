@@ -20,6 +20,10 @@ struct ngx_http_comanda_redis_op {
     struct ngx_http_comanda_redis_op **place; // private
 };
 
+// A request will want it soon: a worker that drains and has given its connection back takes it
+// again.
+void ngx_http_comanda_redis_wake(struct ngx_http_comanda_redis *redis);
+
 // Both: STATUS_OK: done will be called, later. Else it will not.
 enum status ngx_http_comanda_redis_get(struct ngx_http_comanda_redis *redis,
                                        const struct document_id *id,

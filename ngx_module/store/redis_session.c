@@ -46,10 +46,23 @@ static void answer_first(struct ngx_http_comanda_redis *redis, enum status statu
 
 // --- the socket, as hiredis asks for it ---
 
+// A worker that drains may live on for one long poll; nginx tells its idle connections so.
+static void give_back(struct ngx_http_comanda_redis *redis)
+{
+    if (ngx_exiting && redis->pending_count == 0 && redis->context != NULL) {
+        redis->resting = true;
+        ngx_http_comanda_redis_close(redis, "the worker drains");
+    }
+}
+
 static void handle_read(ngx_event_t *event)
 {
     ngx_connection_t *c = event->data;
     struct ngx_http_comanda_redis *redis = c->data;
+    if (c->close && redis->pending_count == 0) {
+        give_back(redis);
+        return;
+    }
     redisAsyncHandleRead(redis->context); // may free the context: nothing after it
 }
 
@@ -151,7 +164,8 @@ static void lost(struct ngx_http_comanda_redis *redis, const char *why)
     while (redis->pending_count > 0) {
         answer_first(redis, STATUS_UNAVAILABLE, (struct str){NULL, 0});
     }
-    if (redis->shut) {
+    if (redis->shut || redis->resting) {
+        redis->resting = false;
         return;
     }
     if (!redis->complained) {
@@ -205,6 +219,13 @@ static void handle_timeout(ngx_event_t *event)
 static void handle_retry(ngx_event_t *event)
 {
     ngx_http_comanda_redis_open(event->data);
+}
+
+void ngx_http_comanda_redis_wake(struct ngx_http_comanda_redis *redis)
+{
+    if (ngx_exiting && !redis->shut && redis->context == NULL && !redis->retry.timer_set) {
+        ngx_http_comanda_redis_open(redis);
+    }
 }
 
 // --- commands ---
@@ -316,6 +337,10 @@ static void handle_reply(redisAsyncContext *context, void *answer, void *privdat
                                                                             : 2],
                                 1);
     answer_first(redis, status, value);
+    if (redis->c != NULL && redis->pending_count == 0) {
+        redis->c->idle = 1;
+        give_back(redis);
+    }
 }
 
 enum status ngx_http_comanda_redis_send(struct ngx_http_comanda_redis *redis,
@@ -332,6 +357,7 @@ enum status ngx_http_comanda_redis_send(struct ngx_http_comanda_redis *redis,
                               (const char **)command->argv, command->lengths) != REDIS_OK) {
         return STATUS_UNAVAILABLE;
     }
+    redis->c->idle = 0;
     struct ngx_http_comanda_redis_pending *pending = push_pending(redis);
     *pending = (struct ngx_http_comanda_redis_pending){op, ngx_current_msec + redis->timeout};
     if (op != NULL) {

@@ -3,6 +3,8 @@
 // again after a loss. Only the pool (ngx_http_comanda_postgres.c) uses it.
 #include "store/session.h"
 
+#include "base/monotonic.h"
+
 enum { RETRY_FIRST_MS = 50, RETRY_LIMIT_MS = 5000 };
 
 // Planning is slow on a busy machine, and nobody's budget runs while a session gets ready. With
@@ -16,10 +18,38 @@ static void warm_up(struct ngx_http_comanda_connection *connection);
 
 // --- the socket: level-triggered, so that a result larger than one read brings another event ---
 
+// nginx tells its idle connections that the worker drains by their read handler; a session is one
+// while it has no call.
 static void handle_event(ngx_event_t *event)
 {
     ngx_connection_t *c = event->data;
-    on_socket(c->data);
+    struct ngx_http_comanda_connection *connection = c->data;
+    if (c->close && connection->call == NULL && connection->state == CONNECTION_IDLE) {
+        ngx_http_comanda_postgres_drain(connection->postgres);
+        return;
+    }
+    on_socket(connection);
+}
+
+static void set_call(struct ngx_http_comanda_connection *connection,
+                     struct ngx_http_comanda_call *call)
+{
+    connection->call = call;
+    connection->call_begun_us = monotonic_us();
+    if (connection->c != NULL) {
+        connection->c->idle = call == NULL;
+    }
+}
+
+// Takes the call off the session and gives it.
+static struct ngx_http_comanda_call *end_call(struct ngx_http_comanda_connection *connection)
+{
+    struct ngx_http_comanda_call *call = connection->call;
+    if (call != NULL) {
+        ngx_http_comanda_postgres_account(call, monotonic_us() - connection->call_begun_us);
+        set_call(connection, NULL);
+    }
+    return call;
 }
 
 static void unregister_socket(struct ngx_http_comanda_connection *connection)
@@ -121,6 +151,9 @@ void ngx_http_comanda_connection_open(struct ngx_http_comanda_connection *connec
     const char *const values[] = {
         "disable",      "comanda-edge",     "30", "15000", postgres->conninfo,
         postgres->host, postgres->hostaddr, NULL};
+    if (connection->retry.timer_set) {
+        ngx_del_timer(&connection->retry);
+    }
     connection->state = CONNECTION_OPENING;
     connection->pg = PQconnectStartParams(names, values, 1);
     if (connection->pg == NULL || PQstatus(connection->pg) == CONNECTION_BAD) {
@@ -179,7 +212,7 @@ void ngx_http_comanda_connection_start(struct ngx_http_comanda_connection *conne
                                        struct ngx_http_comanda_call *call)
 {
     ngx_msec_t timeout = connection->postgres->timeout;
-    connection->call = call;
+    set_call(connection, call);
     ngx_add_timer(&connection->timer,
                   connection->ready ? timeout : ngx_max(timeout, WARM_UP_MIN_MS));
     send_statement(connection);
@@ -270,7 +303,7 @@ static void statement_ended(struct ngx_http_comanda_connection *connection)
         return;
     }
     ngx_del_timer(&connection->timer);
-    connection->call = NULL;
+    (void)end_call(connection);
     connection->state = CONNECTION_IDLE;
     PGresult *result = connection->result;
     connection->result = NULL;
@@ -355,8 +388,7 @@ static void close_session(struct ngx_http_comanda_connection *connection)
 // call_status: what is true of a call that writes; one that only reads is simply not answered.
 static void fail_call(struct ngx_http_comanda_connection *connection, enum status call_status)
 {
-    struct ngx_http_comanda_call *call = connection->call;
-    connection->call = NULL;
+    struct ngx_http_comanda_call *call = end_call(connection);
     if (call == NULL) {
         return;
     }
@@ -374,8 +406,10 @@ static void lose(struct ngx_http_comanda_connection *connection, const char *why
     }
     ngx_http_comanda_postgres_closed(connection, why);
     close_session(connection);
-    int wait_ms = backoff_next_ms(&connection->backoff, (uint32_t)ngx_random());
-    ngx_add_timer(&connection->retry, (ngx_msec_t)wait_ms);
+    if (!ngx_exiting || connection->postgres->waiting > 0) {
+        int wait_ms = backoff_next_ms(&connection->backoff, (uint32_t)ngx_random());
+        ngx_add_timer(&connection->retry, (ngx_msec_t)wait_ms);
+    }
     fail_call(connection, call_status);
 }
 
@@ -400,6 +434,19 @@ void ngx_http_comanda_connection_init(struct ngx_http_comanda_connection *connec
         .retry = {.data = connection, .log = log, .handler = handle_retry, .cancelable = 1},
         .backoff = {.first_ms = RETRY_FIRST_MS, .limit_ms = RETRY_LIMIT_MS},
     };
+}
+
+void ngx_http_comanda_connection_rest(struct ngx_http_comanda_connection *connection)
+{
+    if (connection->retry.timer_set) {
+        ngx_del_timer(&connection->retry);
+    }
+    bool rests = connection->state == CONNECTION_IDLE && connection->call == NULL;
+    if (rests || connection->state == CONNECTION_OPENING) {
+        close_session(connection);
+        connection->ready = false;
+        ngx_http_comanda_postgres_rested(connection);
+    }
 }
 
 void ngx_http_comanda_connection_shut(struct ngx_http_comanda_connection *connection)

@@ -23,6 +23,7 @@ struct ngx_http_comanda_connection {
     PGconn *pg;
     ngx_connection_t *c; // NULL while libpq's socket is not registered
     struct ngx_http_comanda_call *call;
+    int64_t call_begun_us;
     struct ngx_http_comanda_call warm_up; // the one of `warmed_up` that runs
     ngx_uint_t warmed_up;                 // statements begun that plan what commands need
     bool ready;                           // all are done: it may serve
@@ -34,12 +35,20 @@ struct ngx_http_comanda_connection {
     ngx_uint_t prepared_count;
 };
 
-// What the pool is told: there is a session, it may serve, it is gone, it is idle again.
+// What the pool is told: there is a session, it may serve, it is gone, it was given back, it is
+// idle again.
 void ngx_http_comanda_postgres_opened(struct ngx_http_comanda_connection *connection);
 void ngx_http_comanda_postgres_ready(struct ngx_http_comanda_connection *connection);
 void ngx_http_comanda_postgres_closed(struct ngx_http_comanda_connection *connection,
                                       const char *why);
+void ngx_http_comanda_postgres_rested(struct ngx_http_comanda_connection *connection);
 void ngx_http_comanda_postgres_freed(struct ngx_http_comanda_connection *connection);
+
+// A call has ended, whatever became of it, after this time on a session.
+void ngx_http_comanda_postgres_account(const struct ngx_http_comanda_call *call, int64_t took_us);
+
+// The worker has begun to drain.
+void ngx_http_comanda_postgres_drain(struct ngx_http_comanda_postgres *postgres);
 
 void ngx_http_comanda_connection_init(struct ngx_http_comanda_connection *connection,
                                       struct ngx_http_comanda_postgres *postgres, ngx_log_t *log);
@@ -48,6 +57,9 @@ void ngx_http_comanda_connection_open(struct ngx_http_comanda_connection *connec
 // The connection must be idle. call->done may come from within, when the session is found lost.
 void ngx_http_comanda_connection_start(struct ngx_http_comanda_connection *connection,
                                        struct ngx_http_comanda_call *call);
+
+// Closes it where it is idle or not open, without a way back by itself: open begins anew.
+void ngx_http_comanda_connection_rest(struct ngx_http_comanda_connection *connection);
 
 // Ends it for good; a call on its way is answered.
 void ngx_http_comanda_connection_shut(struct ngx_http_comanda_connection *connection);
@@ -69,6 +81,8 @@ struct ngx_http_comanda_postgres {
     ngx_queue_t sources;
     ngx_event_t serve;
     ngx_uint_t waiting;
+    ngx_uint_t waiting_of[NGX_HTTP_COMANDA_SHARES];
+    int64_t clock_us;                 // the time that the source asked last has spent
     const struct statement *warm_ups; // what each new session runs before it serves
     ngx_uint_t warm_up_count;
     ngx_msec_t down_since; // valid while open is 0

@@ -19,7 +19,8 @@ struct ngx_http_comanda_store {
 
     // Of this worker; NULL without a comanda_postgres.
     struct ngx_http_comanda_batches *batches;
-    struct ngx_http_comanda_reads *reads;
+    struct ngx_http_comanda_reads *command_reads; // what commands decide on; probes
+    struct ngx_http_comanda_reads *reads;         // what clients ask for
     struct ngx_http_comanda_lookups *lookups;
 };
 
