@@ -35,11 +35,17 @@ static struct ngx_http_comanda_command_job *take_spare(void)
     return job;
 }
 
+static struct ngx_http_comanda_store *store_of(struct ngx_http_comanda_command_job *job)
+{
+    return job->conf->store;
+}
+
 static void release(struct ngx_http_comanda_command_job *job)
 {
     if (job->deadline.timer_set) {
         ngx_del_timer(&job->deadline);
     }
+    ngx_http_comanda_redis_release(store_of(job)->redis);
     if (spare_count == SPARE_JOBS_MAX) {
         arena_free(&job->arena);
         ngx_free(job);
@@ -63,11 +69,6 @@ void ngx_http_comanda_command_jobs_free(void)
         arena_free(&job->arena);
         ngx_free(job);
     }
-}
-
-static struct ngx_http_comanda_store *store_of(struct ngx_http_comanda_command_job *job)
-{
-    return job->conf->store;
 }
 
 // Takes back whatever has not left yet. False: the append is in flight.
@@ -176,9 +177,7 @@ struct ngx_http_comanda_command_job *ngx_http_comanda_command_job_new(
     job->r = r;
     job->conf = conf;
     job->deadline = (ngx_event_t){.data = job, .log = ngx_cycle->log, .handler = handle_deadline};
-    if (conf->store->redis != NULL) {
-        ngx_http_comanda_redis_wake(conf->store->redis);
-    }
+    ngx_http_comanda_redis_hold(conf->store->redis);
     memory->handler = handle_pool_gone;
     memory->data = job;
     cleanup->handler = handle_request_gone;

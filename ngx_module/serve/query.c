@@ -353,9 +353,6 @@ static struct query *new_query(ngx_http_request_t *r, const struct loc_conf *con
 static enum status begin(struct query *query)
 {
     struct ngx_http_comanda_redis *redis = query->conf->store->redis;
-    if (redis != NULL) {
-        ngx_http_comanda_redis_wake(redis);
-    }
     if (redis != NULL && ngx_http_comanda_redis_get(redis, &query->id, &query->get) == STATUS_OK) {
         return STATUS_OK;
     }

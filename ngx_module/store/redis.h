@@ -20,9 +20,10 @@ struct ngx_http_comanda_redis_op {
     struct ngx_http_comanda_redis_op **place; // private
 };
 
-// A request will want it soon: a worker that drains and has given its connection back takes it
-// again.
-void ngx_http_comanda_redis_wake(struct ngx_http_comanda_redis *redis);
+// A request will want it: a worker that drains keeps its connection, or takes it again, until each
+// hold is released. NULL is fine.
+void ngx_http_comanda_redis_hold(struct ngx_http_comanda_redis *redis);
+void ngx_http_comanda_redis_release(struct ngx_http_comanda_redis *redis);
 
 // Both: STATUS_OK: done will be called, later. Else it will not.
 enum status ngx_http_comanda_redis_get(struct ngx_http_comanda_redis *redis,

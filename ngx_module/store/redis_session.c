@@ -49,7 +49,7 @@ static void answer_first(struct ngx_http_comanda_redis *redis, enum status statu
 // A worker that drains may live on for one long poll; nginx tells its idle connections so.
 static void give_back(struct ngx_http_comanda_redis *redis)
 {
-    if (ngx_exiting && redis->pending_count == 0 && redis->context != NULL) {
+    if (ngx_exiting && redis->holds == 0 && redis->pending_count == 0 && redis->context != NULL) {
         redis->resting = true;
         ngx_http_comanda_redis_close(redis, "the worker drains");
     }
@@ -221,10 +221,22 @@ static void handle_retry(ngx_event_t *event)
     ngx_http_comanda_redis_open(event->data);
 }
 
-void ngx_http_comanda_redis_wake(struct ngx_http_comanda_redis *redis)
+void ngx_http_comanda_redis_hold(struct ngx_http_comanda_redis *redis)
 {
+    if (redis == NULL) {
+        return;
+    }
+    redis->holds++;
     if (ngx_exiting && !redis->shut && redis->context == NULL && !redis->retry.timer_set) {
         ngx_http_comanda_redis_open(redis);
+    }
+}
+
+void ngx_http_comanda_redis_release(struct ngx_http_comanda_redis *redis)
+{
+    if (redis != NULL) {
+        redis->holds--;
+        give_back(redis);
     }
 }
 

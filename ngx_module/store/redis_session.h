@@ -33,6 +33,7 @@ struct ngx_http_comanda_redis {
     ngx_connection_t *c;
     bool connected;
     bool shut;
+    ngx_uint_t holds;
     bool resting; // given back by a worker that drains: no loss, and no way back by itself
     bool complained;
     bool usable;       // it has answered on this connection
