@@ -8,7 +8,9 @@ CC ?= gcc
 PREFIX ?= /usr/local
 DESTDIR ?=
 NGINX_SOURCE ?= /usr/share/nginx/src
-PKGS := libpq librabbitmq hiredis libcjson libcrypto libmicrohttpd
+PKGS := libpq librabbitmq hiredis libcrypto libmicrohttpd
+# Tests compare our JSON with another's.
+TEST_PKGS := libcjson
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
             -Wvla -Wformat=2
@@ -27,6 +29,7 @@ endif
 
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+TEST_LIBS := $(shell pkg-config --libs $(TEST_PKGS) 2>/dev/null)
 CFLAGS_ALL := -std=gnu11 $(OPTIMISE) $(WARNINGS) $(HARDENING) -Icommon -Iworkers -Itests -MMD -MP \
               $(PKG_CFLAGS) $(CFLAGS)
 LDFLAGS_ALL := $(LD_HARDENING) $(LDFLAGS)
@@ -149,7 +152,7 @@ $(BUILD)/tests/$(1): $(call objects,tests/$(1).c $(call test_lines,tests/$(1).c,
 	@mkdir -p $$(@D)
 	$$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS_ALL) $(TEST_LD) $$(filter %.o,$$^) $(TEST_LIB) $(LINK_LIBS) $(PKG_LIBS) \
-	    -lcriterion -lm -pthread -o $$@
+	    $(TEST_LIBS) -lcriterion -lm -pthread -o $$@
 endef
 $(foreach source,$(UNIT_SOURCES) $(CONTRACT_SOURCES),$(eval $(call test_rule,$(patsubst tests/%.c,%,$(source)))))
 

@@ -24,7 +24,7 @@ libc6-dev 2.36 build
 libpq-dev 15 PostgreSQL_client
 librabbitmq-dev 0.11 RabbitMQ_client
 libhiredis-dev 0.14 Redis_client
-libcjson-dev 1.7.15 JSON
+libcjson-dev 1.7.15 tests_of_JSON
 libssl-dev 3.0 tokens_and_digests
 libmicrohttpd-dev 0.9.75 probes_of_the_daemons
 uthash-dev 2.3 tables

@@ -29,11 +29,11 @@ BANNED = ("strcpy", "strcat", "strncat", "sprintf", "vsprintf", "gets", "strtok"
           "atoll", "atof", "rand", "srand", "random", "system", "popen", "alloca", "mktemp",
           "tmpnam", "tempnam", "scanf", "asctime", "ctime", "localtime", "gmtime")
 
-# What the domain may use from outside: memory and text in memory, and cJSON, which does no I/O.
+# What the domain may use from outside: memory and text in memory.
 DOMAIN_MAY_USE = re.compile(
     r"^(mem(cpy|cmp|set|move|chr)|str(len|cmp|ncmp|chr|nlen|spn|cspn)|malloc|calloc|realloc|free|"
     r"(__)?v?snprintf(_chk)?|__mem\w+_chk|__stack_chk_fail|abort|__assert_fail|qsort|bsearch|"
-    r"_GLOBAL_OFFSET_TABLE_|cJSON_\w+|__asan_\w+|__ubsan_\w+)$")
+    r"_GLOBAL_OFFSET_TABLE_|__asan_\w+|__ubsan_\w+)$")
 # The base's own leaves that do I/O or read a clock are not for the domain either.
 BASE_NOT_FOR_DOMAIN = re.compile(r"^(sha256\w*|backoff\w*|uuid_v7_now|instant_now)$")
 
@@ -134,7 +134,7 @@ def archive_symbols(archive, kind):
 
 
 def domain(root):
-    """The domain's archive uses nothing but base, text in memory and cJSON."""
+    """The domain's archive uses nothing but base and text in memory."""
     build = root / os.environ.get("COMANDA_LINT_BUILD", "build") / "lib"
     archive, base = build / "libcomanda_domain.a", build / "libcomanda_base.a"
     if not archive.exists() or not base.exists():

@@ -200,6 +200,16 @@ static void sign(struct str key, struct buffer *token)
     base64url_encode(mac, len, token);
 }
 
+static bool has_control(struct str text)
+{
+    for (size_t at = 0; at < text.len; at++) {
+        if ((unsigned char)text.data[at] < 0x20 || text.data[at] == 0x7f) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void verify(const struct jwt_verifier *verifier, struct str token, struct arena *arena)
 {
     struct jwt_claims claims;
@@ -207,6 +217,8 @@ static void verify(const struct jwt_verifier *verifier, struct str token, struct
     FUZZ_MUST(jwt_fault_text(fault) != NULL);
     if (fault == JWT_OK) {
         FUZZ_MUST(claims.subject.len > 0 && str_is_text(claims.subject));
+        FUZZ_MUST(str_is_text(claims.scope) && claims.scope.len <= JWT_SCOPE_BYTES_MAX);
+        FUZZ_MUST(!has_control(claims.subject) && !has_control(claims.scope));
         FUZZ_MUST(claims.expires_at_s > 1795512345);
     }
 }

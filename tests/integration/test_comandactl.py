@@ -244,7 +244,8 @@ def test_given_expired_when_a_token_is_minted_then_it_has_ended(tmp_path):
 
 @pytest.mark.parametrize("options", [(), ("--subject", ""), ("--subject", "a", "--ttl", "0"),
                                      ("--subject", "a", "--ttl", "1y"),
-                                     ("--subject", "a", "--ttl", "-1h")])
+                                     ("--subject", "a", "--ttl", "-1h"), ("--subject", "a\nb"),
+                                     ("--subject", "a", "--scope", "a\nb")])
 def test_given_a_wrong_wish_when_a_token_is_minted_then_it_is_refused(tmp_path, options):
     assert mint(tmp_path, *options)[0] == 2
 

@@ -18,6 +18,7 @@ location ~ ^/counters/(?<id>[^/]+)$ {
 location ~ ^/counters/(?<id>[^/]+)/additions$ {
     comanda_command counting.add_counter target=$id scope=count status=200;
 }
+location = /additions { comanda_command counting.add_counter target=$arg_id scope=count status=200; }
 location = /readyz { comanda_jwt off; comanda_health ready; }
 """
 
@@ -57,6 +58,29 @@ def test_given_a_context_that_is_no_shop_then_the_same_edge_serves_it(counters):
         if refused.status == 409:
             break
     assert (full.status, refused.status, refused.slug) == (200, 409, "counter-full")
+
+
+def test_given_a_target_in_the_query_then_a_key_of_another_target_is_reused(counters):
+    """Red before: the second was answered as the first, with the first's document."""
+    token = counters.shop.token(scope="count")
+    one, other = (send(counters, "/counters", {"start": 5}, token=token).json["id"]
+                  for _ in range(2))
+    key = {"Idempotency-Key": str(uuid7())}
+
+    def add(target):
+        return counters.call("POST", f"/additions?id={target}", {"amount": 3}, token=token,
+                             headers=key)
+
+    first = add(one)
+    assert (first.status, first.json["id"]) == (200, one)
+    reused = add(other)
+    assert (reused.status, reused.json["type"]) == (422, "urn:comanda:problem:idempotency-key-reused")
+    assert counters.get(f"/counters/{other}", token=token).json["version"] == 1
+    missing = add(uuid7())
+    assert (missing.status, missing.json["type"]) == (422, reused.json["type"])
+    again = add(one)
+    assert (again.status, again.text) == (200, first.text)
+    assert again.headers["idempotency-replayed"] == "true"
 
 
 def test_given_another_ones_counter_then_it_is_not_found(counters):

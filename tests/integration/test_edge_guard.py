@@ -120,6 +120,61 @@ def test_issuer_and_audience_are_checked_when_configured(start_nginx, upstream):
     assert get(nginx, bearer=token(iss="https://id.example", aud=["x", "shop"])).status_code == 200
 
 
+def test_a_claim_never_becomes_a_header_of_its_own(start_nginx, upstream):
+    """Red before for scope: the upstream got `X-Admin: 1`."""
+    nginx = guarded(start_nginx, upstream, "comanda_jwt key_file={folder}/key;"
+                                           "proxy_set_header X-Subject $comanda_subject;"
+                                           "proxy_set_header X-Scopes $comanda_scopes;")
+    for text in ("a\r\nX-Admin: 1", "a\nX-Admin: 1", "a\tb", "a\0b", "a\x7fb"):
+        for bearer in (token(subject=text), token(scope=text)):
+            answer = get(nginx, bearer=bearer)
+            assert (answer.status_code, upstream.seen) == (401, []), text
+            assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+    assert get(nginx, bearer=token(scope="a b")).status_code == 200
+    assert (upstream.seen[-1]["X-Subject"], upstream.seen[-1]["X-Scopes"]) == ("ana", "a b")
+
+
+def token_of(length):
+    """A token of so many bytes; base64url has lengths that only a longer header reaches."""
+    for kid in ("", "x", "xx"):
+        for padding in range(3 * (length - 300) // 4, length):
+            made = jwt.encode({"sub": "ana", "exp": int(time.time()) + 600, "p": "x" * padding},
+                              KEY, algorithm="HS256", headers={"kid": kid} if kid else None)
+            if len(made) >= length:
+                break
+        if len(made) == length:
+            return made
+    raise AssertionError(f"no token of {length} bytes")
+
+
+def test_the_longest_token_is_taken_and_a_longer_one_told_so(start_nginx, upstream):
+    """nginx's own 8k a line would refuse it before anybody looks: hence the setting, which our
+    conf/nginx has."""
+    nginx = guarded(start_nginx, upstream, "comanda_jwt key_file={folder}/key;")
+    assert get(nginx, bearer=token_of(8192)).status_code == 400
+    nginx.write(f"""large_client_header_buffers 4 16k;
+                    location / {{ comanda_jwt key_file={{folder}}/key; proxy_pass {upstream.url};
+                                  proxy_set_header Authorization ""; }}""", http=HTTP)
+    reload(nginx)
+    assert get(nginx, bearer=token_of(8192)).status_code == 200
+    answer = get(nginx, bearer=token_of(8193))
+    assert (answer.status_code, answer.json()["detail"]) == \
+        (401, "the token is longer than 8192 bytes")
+    assert "error=\"invalid_token\", error_description=\"the token is longer than 8192 bytes\"" in \
+        answer.headers["WWW-Authenticate"]
+    assert get(nginx, bearer="x" * 16384).status_code == 400
+
+
+def test_a_token_says_what_it_is_as_the_rfcs_write_it(start_nginx, upstream):
+    """Red before: 401 for `application/at+jwt`."""
+    nginx = guarded(start_nginx, upstream, "comanda_jwt key_file={folder}/key;")
+    for typ, status in [("at+JWT", 200), ("application/at+jwt", 200), ("application/JWT", 200),
+                        ("logout+jwt", 401), ("application/logout+jwt", 401)]:
+        made = jwt.encode({"sub": "ana", "exp": int(time.time()) + 600}, KEY, algorithm="HS256",
+                          headers={"typ": typ})
+        assert get(nginx, bearer=made).status_code == status, typ
+
+
 def test_a_remembered_token_ends_with_its_expiry(start_nginx, upstream):
     nginx = guarded(start_nginx, upstream, "comanda_jwt key_file={folder}/key;")
 

@@ -128,6 +128,12 @@ static enum ctl_exit run_mint(struct ctl *ctl)
     struct buffer token;
     buffer_init(&token, ctl->arena, JWT_BYTES_MAX);
     enum status status = jwt_mint(key, &grant, &token);
+    if (status == STATUS_INVALID) {
+        return ctl_fail(ctl, CTL_USAGE,
+                        "--subject and --scope take no control characters, --scope at most %d "
+                        "bytes",
+                        JWT_SCOPE_BYTES_MAX);
+    }
     if (status != STATUS_OK) {
         return ctl_fail(ctl, ctl_exit_of(status), "the token cannot be made: %s",
                         status_text(status));

@@ -95,26 +95,6 @@ static void answer_invalid(struct command_flow *flow)
                         (struct command_answer){.kind = ANSWER_INVALID, .faults = &flow->faults});
 }
 
-static enum status finish_document(struct command_flow *flow, const struct document_fold *fold,
-                                   struct document *document)
-{
-    if (fold->projection != NULL) {
-        return document_fold_finish(fold, document);
-    }
-    // A context without a read model: what can be said of any stream.
-    struct buffer out;
-    char id[UUID_TEXT_LEN];
-    uuid_format(fold->stream, id);
-    buffer_init(&out, flow->arena, 128);
-    buffer_printf(&out, "{\"id\":\"%.*s\",\"version\":%d}", UUID_TEXT_LEN, id, fold->version);
-    *document = (struct document){.tenant = flow->request.tenant,
-                                  .stream = fold->stream,
-                                  .version = fold->version,
-                                  .at = fold->at,
-                                  .body = buffer_view(&out)};
-    return out.status;
-}
-
 // --- parse and look up ---
 
 static void parse(struct command_flow *flow)
@@ -244,7 +224,7 @@ static void accept(struct command_flow *flow)
     }
     struct command_answer given = {.kind = ANSWER_DONE, .status = flow->request.success_status};
     enum status status =
-        finish_document(flow, command_streams_document(&flow->streams), &given.document);
+        document_fold_answer(command_streams_document(&flow->streams), &given.document);
     if (status != STATUS_OK) {
         fail(flow, status);
     } else {
@@ -374,7 +354,7 @@ static void take_replay(struct command_flow *flow, const struct stream_rows *row
     }
     struct command_answer given = {
         .kind = ANSWER_DONE, .status = flow->key.status, .replayed = true};
-    status = finish_document(flow, &flow->replay, &given.document);
+    status = document_fold_answer(&flow->replay, &given.document);
     if (status != STATUS_OK) {
         command_flow_fail(flow, status);
         return;
@@ -401,9 +381,20 @@ const struct append_item *command_flow_item(struct command_flow *flow)
     return &flow->item;
 }
 
+// The fingerprint is of method, path and body, and a target may stand elsewhere, in the query or in
+// a header. The key was stored with its stream, so that the two together are compared.
+static bool is_of_another_target(const struct command_flow *flow, const struct append_key *key)
+{
+    return !flow->request.type->creates && !uuid_eq(key->stream, flow->request.target);
+}
+
 // The first answer again, as of its version.
 static void replay(struct command_flow *flow, const struct append_key *key)
 {
+    if (is_of_another_target(flow, key)) {
+        answer(flow, (struct command_answer){.kind = ANSWER_KEY_REUSED});
+        return;
+    }
     flow->key = *key;
     document_fold_init(&flow->replay, context_projection_of(flow->request.type->category),
                        flow->request.tenant, key->stream, flow->arena);
@@ -422,7 +413,7 @@ static void take_appended(struct command_flow *flow, const struct append_verdict
     enum status status = command_streams_apply(&flow->streams, flow->rows, flow->item.row_count,
                                                flow->request.now, verdict->at);
     if (status == STATUS_OK) {
-        status = finish_document(flow, command_streams_document(&flow->streams), &given.document);
+        status = document_fold_answer(command_streams_document(&flow->streams), &given.document);
     }
     if (status != STATUS_OK) {
         fail(flow, STATUS_UNKNOWN); // it is done, only the answer cannot be made: ask by the key

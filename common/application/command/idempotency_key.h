@@ -26,6 +26,7 @@ bool idempotency_key_is_current(struct str key, instant_us now, int64_t retentio
 // set.
 struct uuid idempotency_key_id(struct str tenant, struct str principal, struct str key);
 
-// Of method, path and body as they were sent.
+// Of method, path and body as they were sent. A command's target is compared apart, by the stream
+// that is stored beside the fingerprint.
 void idempotency_key_fingerprint(struct str method, struct str path, struct str body,
                                  unsigned char fingerprint[KEY_FINGERPRINT_LEN]);

@@ -119,3 +119,21 @@ enum status document_fold_finish(const struct document_fold *fold, struct docume
     }
     return status;
 }
+
+enum status document_fold_answer(const struct document_fold *fold, struct document *document)
+{
+    if (fold->projection != NULL) {
+        return document_fold_finish(fold, document);
+    }
+    struct buffer out;
+    char id[UUID_TEXT_LEN];
+    uuid_format(fold->stream, id);
+    buffer_init(&out, fold->arena, 128);
+    buffer_printf(&out, "{\"id\":\"%.*s\",\"version\":%d}", UUID_TEXT_LEN, id, fold->version);
+    *document = (struct document){.tenant = fold->tenant,
+                                  .stream = fold->stream,
+                                  .version = fold->version,
+                                  .at = fold->at,
+                                  .body = buffer_view(&out)};
+    return out.status;
+}

@@ -36,3 +36,7 @@ enum status document_fold_rows(struct document_fold *fold, const struct recorded
 // listed false.
 enum status document_fold_finish(const struct document_fold *fold,
                                  struct document *document) MUST_CHECK;
+
+// The document of an answer. Of a context without a read model: what can be said of any stream.
+enum status document_fold_answer(const struct document_fold *fold,
+                                 struct document *document) MUST_CHECK;

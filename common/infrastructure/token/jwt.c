@@ -2,7 +2,6 @@
 // Bearer tokens: JWT (RFC 7519) with one pinned algorithm, HS256, checked as RFC 8725 says.
 #include "infrastructure/token/jwt.h"
 
-#include <cjson/cJSON.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <strings.h>
 
 #include "base/json.h"
+#include "base/json_tree.h"
 #include "base/sha256.h"
 #include "infrastructure/token/base64url.h"
 
@@ -33,12 +33,15 @@ const char *jwt_fault_text(enum jwt_fault fault)
         return "the token is good";
     case JWT_MALFORMED:
         return "the token is not a JWT in compact form";
+    case JWT_TOO_LONG:
+        return "the token is longer than 8192 bytes";
     case JWT_ALGORITHM:
         return "the token's algorithm or type is not accepted";
     case JWT_SIGNATURE:
         return "the token's signature does not verify";
     case JWT_CLAIMS:
-        return "the token lacks sub or exp, or a claim has the wrong type";
+        return "the token lacks sub or exp, or a claim has the wrong type, is too long or holds "
+               "control characters";
     case JWT_EXPIRED:
         return "the token has expired";
     case JWT_NOT_YET:
@@ -142,7 +145,7 @@ struct jwt_parts {
 static bool split_parts(struct str token, struct jwt_parts *parts)
 {
     struct str rest;
-    if (token.len > JWT_BYTES_MAX || !str_split(token, '.', &parts->header, &rest) ||
+    if (!str_split(token, '.', &parts->header, &rest) ||
         !str_split(rest, '.', &parts->payload, &parts->signature) ||
         (parts->signature.len > 0 &&
          memchr(parts->signature.data, '.', parts->signature.len) != NULL)) {
@@ -152,129 +155,157 @@ static bool split_parts(struct str token, struct jwt_parts *parts)
     return true;
 }
 
-// Decodes a part and reads it as one strict JSON object; NULL: it is not. Free with cJSON_Delete.
-static cJSON *read_object(struct str part, struct arena *arena)
+// Decodes a part and reads it as one strict JSON object, in which no name stands twice however it
+// is written; NULL: it is not.
+static const struct json_value *read_object(struct str part, struct arena *arena)
 {
     size_t len = 0;
     size_t offset = 0;
+    const struct json_value *object = NULL;
     unsigned char *bytes = arena_alloc(arena, base64url_decoded_max(part.len));
-    if (bytes == NULL || !base64url_decode(part, bytes, &len) ||
-        json_check((struct str){(const char *)bytes, len}, &offset) != JSON_OK) {
+    if (bytes == NULL || !base64url_decode(part, bytes, &len)) {
         return NULL;
     }
-    cJSON *object = cJSON_ParseWithLength((const char *)bytes, len);
-    if (object != NULL && !cJSON_IsObject(object)) {
-        cJSON_Delete(object);
+    struct str text = {(const char *)bytes, len};
+    if (json_check(text, &offset) != JSON_OK || json_read(text, arena, &object) != STATUS_OK) {
         return NULL;
     }
-    return object;
+    return object->kind == JSON_OBJECT ? object : NULL;
 }
 
-static const cJSON *member(const cJSON *object, const char *name)
+static bool is_text(const struct json_value *value)
 {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
+    return value != NULL && value->kind == JSON_STRING;
+}
+
+static bool is_this_text(const struct json_value *value, struct str wanted)
+{
+    return is_text(value) && str_eq(value->text, wanted);
+}
+
+static bool same_in_any_case(struct str text, struct str wanted)
+{
+    return text.len == wanted.len && strncasecmp(text.data, wanted.data, wanted.len) == 0;
+}
+
+// A media type without regard to case, of which `application/` may be left out (RFC 7515, 4.1.9).
+// What is no access token or plain JWT was made for something else (RFC 8725, 3.11).
+static bool type_is_ours(struct str type)
+{
+    const struct str prefix = STR("application/");
+    if (type.len > prefix.len && same_in_any_case((struct str){type.data, prefix.len}, prefix)) {
+        type = (struct str){type.data + prefix.len, type.len - prefix.len};
+    }
+    return same_in_any_case(type, STR("JWT")) || same_in_any_case(type, STR("at+jwt"));
 }
 
 // kid, jku, x5u, jwk and x5c are not looked at: the key is ours, never the token's to choose.
-static bool header_is_ours(const cJSON *header)
+static bool header_is_ours(const struct json_value *header)
 {
-    const cJSON *alg = member(header, "alg");
-    const cJSON *typ = member(header, "typ");
-    if (!cJSON_IsString(alg) || strcmp(alg->valuestring, "HS256") != 0 ||
-        member(header, "crit") != NULL || member(header, "zip") != NULL) {
-        return false;
-    }
-    return typ == NULL || (cJSON_IsString(typ) && (strcasecmp(typ->valuestring, "JWT") == 0 ||
-                                                   strcasecmp(typ->valuestring, "at+jwt") == 0));
+    const struct json_value *typ = json_member(header, STR("typ"));
+    return is_this_text(json_member(header, STR("alg")), STR("HS256")) &&
+           json_member(header, STR("crit")) == NULL && json_member(header, STR("zip")) == NULL &&
+           (typ == NULL || (is_text(typ) && type_is_ours(typ->text)));
 }
 
 // NumericDate: seconds since 1970, possibly with a fraction. False: there, but no such date.
-static bool read_date(const cJSON *payload, const char *name, bool required, int64_t *at_s)
+static bool read_date(const struct json_value *payload, struct str name, bool required,
+                      struct arena *arena, int64_t *at_s)
 {
-    const cJSON *date = member(payload, name);
+    const struct json_value *date = json_member(payload, name);
     if (date == NULL) {
         return !required;
     }
-    if (!cJSON_IsNumber(date) || !(date->valuedouble >= 0) ||
-        date->valuedouble > (double)JSON_INTEGER_MAX) {
+    if (date->kind == JSON_INTEGER) {
+        *at_s = date->integer;
+        return date->integer >= 0;
+    }
+    struct str text = date->kind == JSON_NUMBER ? arena_printf(arena, "%.*s", STR_FMT(date->text))
+                                                : (struct str){0};
+    double seconds = text.data == NULL ? -1 : strtod(text.data, NULL);
+    if (!(seconds >= 0) || seconds > (double)JSON_INTEGER_MAX) {
         return false;
     }
-    *at_s = (int64_t)date->valuedouble;
+    *at_s = (int64_t)seconds;
     return true;
 }
 
-static bool subject_is_safe(const char *subject)
+// The claims that become variables, and by proxy_set_header headers: none may end a line or hide
+// in one.
+struct shown_claim {
+    struct str name;
+    size_t len_min; // over 0: the claim is required
+    size_t len_max;
+};
+static const struct shown_claim shown_subject = {{"sub", 3}, 1, JWT_SUBJECT_BYTES_MAX};
+static const struct shown_claim shown_scope = {{"scope", 5}, 0, JWT_SCOPE_BYTES_MAX};
+
+static bool may_be_shown(const struct shown_claim *claim, struct str text)
 {
-    size_t len = strlen(subject);
-    for (size_t at = 0; at < len; at++) {
-        unsigned char byte = (unsigned char)subject[at];
+    for (size_t at = 0; at < text.len; at++) {
+        unsigned char byte = (unsigned char)text.data[at];
         if (byte < 0x20 || byte == 0x7f) {
             return false;
         }
     }
-    return len > 0 && len <= JWT_SUBJECT_BYTES_MAX;
+    return text.len >= claim->len_min && text.len <= claim->len_max;
 }
 
-static bool audience_holds(const cJSON *audience, const char *wanted)
+static bool read_shown(const struct json_value *payload, const struct shown_claim *claim,
+                       struct str *text)
 {
-    if (cJSON_IsString(audience)) {
-        return strcmp(audience->valuestring, wanted) == 0;
+    const struct json_value *value = json_member(payload, claim->name);
+    *text = value == NULL ? STR("") : value->text;
+    return (value == NULL || value->kind == JSON_STRING) && may_be_shown(claim, *text);
+}
+
+static bool audience_holds(const struct json_value *audience, struct str wanted)
+{
+    if (audience == NULL || audience->kind != JSON_ARRAY) {
+        return is_this_text(audience, wanted);
     }
-    if (!cJSON_IsArray(audience)) {
-        return false;
-    }
-    const cJSON *one = NULL;
-    cJSON_ArrayForEach(one, audience)
-    {
-        if (cJSON_IsString(one) && strcmp(one->valuestring, wanted) == 0) {
+    for (const struct json_value *one = audience->first; one != NULL; one = one->next) {
+        if (is_this_text(one, wanted)) {
             return true;
         }
     }
     return false;
 }
 
-static enum jwt_fault check_parties(const struct jwt_verifier *verifier, const cJSON *payload)
+static enum jwt_fault check_parties(const struct jwt_verifier *verifier,
+                                    const struct json_value *payload)
 {
-    const cJSON *issuer = member(payload, "iss");
     if (verifier->issuer != NULL &&
-        (!cJSON_IsString(issuer) || strcmp(issuer->valuestring, verifier->issuer) != 0)) {
+        !is_this_text(json_member(payload, STR("iss")), str_from(verifier->issuer))) {
         return JWT_ISSUER;
     }
-    if (verifier->audience != NULL && !audience_holds(member(payload, "aud"), verifier->audience)) {
+    if (verifier->audience != NULL &&
+        !audience_holds(json_member(payload, STR("aud")), str_from(verifier->audience))) {
         return JWT_AUDIENCE;
     }
     return JWT_OK;
 }
 
-static enum jwt_fault check_claims(const struct jwt_verifier *verifier, const cJSON *payload,
-                                   int64_t now_s, struct arena *arena, struct jwt_claims *claims)
+static enum jwt_fault check_claims(const struct jwt_verifier *verifier,
+                                   const struct json_value *payload, int64_t now_s,
+                                   struct arena *arena, struct jwt_claims *claims)
 {
-    const cJSON *subject = member(payload, "sub");
-    const cJSON *scope = member(payload, "scope");
-    int64_t expires_at_s = 0;
     int64_t not_before_s = 0;
     int64_t issued_at_s = 0;
-    if (!cJSON_IsString(subject) || !subject_is_safe(subject->valuestring) ||
-        (scope != NULL && !cJSON_IsString(scope)) ||
-        !read_date(payload, "exp", true, &expires_at_s) ||
-        !read_date(payload, "nbf", false, &not_before_s) ||
-        !read_date(payload, "iat", false, &issued_at_s)) {
+    if (!read_shown(payload, &shown_subject, &claims->subject) ||
+        !read_shown(payload, &shown_scope, &claims->scope) ||
+        !read_date(payload, STR("exp"), true, arena, &claims->expires_at_s) ||
+        !read_date(payload, STR("nbf"), false, arena, &not_before_s) ||
+        !read_date(payload, STR("iat"), false, arena, &issued_at_s)) {
         return JWT_CLAIMS;
     }
-    if (expires_at_s + verifier->leeway_s <= now_s) {
+    if (claims->expires_at_s + verifier->leeway_s <= now_s) {
         return JWT_EXPIRED;
     }
     if (not_before_s - verifier->leeway_s > now_s) {
         return JWT_NOT_YET;
     }
-    enum jwt_fault fault = check_parties(verifier, payload);
-    if (fault != JWT_OK) {
-        return fault;
-    }
-    claims->subject = arena_str(arena, str_from(subject->valuestring));
-    claims->scope = arena_str(arena, str_from(scope == NULL ? "" : scope->valuestring));
-    claims->expires_at_s = expires_at_s;
-    return claims->subject.data == NULL || claims->scope.data == NULL ? JWT_MALFORMED : JWT_OK;
+    return check_parties(verifier, payload);
 }
 
 static bool signature_is_ours(const struct jwt_verifier *verifier, const struct jwt_parts *parts)
@@ -291,28 +322,24 @@ enum jwt_fault jwt_verify(const struct jwt_verifier *verifier, struct str token,
                           struct arena *arena, struct jwt_claims *claims)
 {
     struct jwt_parts parts;
+    if (token.len > JWT_BYTES_MAX) {
+        return JWT_TOO_LONG;
+    }
     if (!split_parts(token, &parts)) {
         return JWT_MALFORMED;
     }
-    cJSON *header = read_object(parts.header, arena);
+    const struct json_value *header = read_object(parts.header, arena);
     if (header == NULL) {
         return JWT_MALFORMED;
     }
-    bool accepted = header_is_ours(header);
-    cJSON_Delete(header);
-    if (!accepted) {
+    if (!header_is_ours(header)) {
         return JWT_ALGORITHM;
     }
     if (!signature_is_ours(verifier, &parts)) {
         return JWT_SIGNATURE;
     }
-    cJSON *payload = read_object(parts.payload, arena);
-    if (payload == NULL) {
-        return JWT_MALFORMED;
-    }
-    enum jwt_fault fault = check_claims(verifier, payload, now_s, arena, claims);
-    cJSON_Delete(payload);
-    return fault;
+    const struct json_value *payload = read_object(parts.payload, arena);
+    return payload == NULL ? JWT_MALFORMED : check_claims(verifier, payload, now_s, arena, claims);
 }
 
 static void write_payload(const struct jwt_grant *grant, struct buffer *json)
@@ -344,7 +371,8 @@ static void write_payload(const struct jwt_grant *grant, struct buffer *json)
 enum status jwt_mint(struct str key, const struct jwt_grant *grant, struct buffer *out)
 {
     struct jwt_verifier *signer = NULL;
-    if (grant->subject.len == 0 || grant->subject.len > JWT_SUBJECT_BYTES_MAX) {
+    if (!may_be_shown(&shown_subject, grant->subject) ||
+        !may_be_shown(&shown_scope, grant->scope)) {
         return STATUS_INVALID;
     }
     enum status status = jwt_verifier_new(key, STR(""), STR(""), 0, &signer);

@@ -212,6 +212,31 @@ Test(command_flow, given_a_refusal_when_the_key_stands_for_another_body_then_it_
     assert_answer(flow, ANSWER_KEY_REUSED);
 }
 
+// The fingerprint is one of method, path and body: the target may have stood in the query.
+Test(command_flow, given_a_refusal_when_the_key_stands_for_another_target_then_it_is_reused)
+{
+    struct command_flow *flow = given(cancelling());
+    (void)command_flow_next(flow);
+    bring_confirmed(flow);
+    (void)command_flow_next(flow);
+    struct append_key key = {
+        .id = {{7}}, .fingerprint = {1, 2, 3}, .stream = other, .version = 1, .status = 202};
+    command_flow_take_key(flow, true, &key);
+    assert_answer(flow, ANSWER_KEY_REUSED);
+}
+
+Test(command_flow, given_a_duplicate_of_another_target_then_the_key_is_reused)
+{
+    struct command_flow *flow = given(cancelling());
+    (void)command_flow_next(flow);
+    bring_placed(flow);
+    assert_wants(flow, FLOW_WANT_APPEND);
+    struct append_verdict verdict = {.outcome = DUPLICATE,
+                                     .key = {.stream = other, .version = 2, .status = 202}};
+    command_flow_take_verdict(flow, &verdict);
+    assert_answer(flow, ANSWER_KEY_REUSED);
+}
+
 Test(command_flow, given_another_ones_order_then_it_is_not_found)
 {
     struct command_request request = cancelling();

@@ -116,11 +116,34 @@ Test(jwt, given_another_algorithm_then_it_is_refused_before_the_signature)
         "{\"alg\":\"HS256\",\"zip\":\"DEF\"}",
         "{\"alg\":\"HS256\",\"typ\":\"other+jwt\"}",
         "{\"alg\":\"HS256\",\"typ\":1}",
+        "{\"alg\":\"HS256\",\"typ\":\"\"}",
+        "{\"alg\":\"HS256\",\"typ\":\"application/\"}",
+        "{\"alg\":\"HS256\",\"typ\":\"application/logout+jwt\"}",
+        "{\"alg\":\"HS256\",\"typ\":\"application/application/jwt\"}",
+        "{\"alg\":\"HS256\",\"typ\":\"text/jwt\"}",
+        "{\"alg\":\"HS256\",\"typ\":\"JWT\\n\"}",
+        "{\"alg\":\"HS256\",\"cr\\u0069t\":[\"exp\"]}",
         "{\"ALG\":\"HS256\"}",
     };
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
         cr_assert_eq(when_verified(signed_token(headers[i], CLAIMS "}")), JWT_ALGORITHM, "%s",
                      headers[i]);
+    }
+}
+
+Test(jwt, given_a_type_as_the_rfcs_write_it_then_it_is_accepted)
+{
+    const char *types[] = {"JWT",
+                           "jwt",
+                           "at+jwt",
+                           "AT+JWT",
+                           "application/jwt",
+                           "application/JWT",
+                           "application/at+jwt",
+                           "Application/At+Jwt"};
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        struct str header = arena_printf(&arena, "{\"alg\":\"HS256\",\"typ\":\"%s\"}", types[i]);
+        cr_assert_eq(when_verified(signed_token(header.data, CLAIMS "}")), JWT_OK, "%s", types[i]);
     }
 }
 
@@ -203,5 +226,115 @@ Test(jwt, given_a_configured_issuer_and_audience_then_both_must_match)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         cr_assert_eq(when_verified_with(verifier, signed_token(HEADER, cases[i].payload), &claims),
                      cases[i].fault, "%s", cases[i].payload);
+    }
+}
+
+// Both as they stand between the quotes of JSON.
+static enum jwt_fault when_shown(const char *subject, const char *scope)
+{
+    struct str payload = arena_printf(
+        &arena, "{\"sub\":\"%s\",\"scope\":\"%s\",\"exp\":1800000001}", subject, scope);
+    return when_verified(signed_token(HEADER, payload.data));
+}
+
+Test(jwt, given_control_characters_in_a_claim_that_has_a_variable_then_the_token_is_refused)
+{
+    for (int byte = 1; byte <= 0x7f; byte = byte == 0x1f ? 0x7f : byte + 1) {
+        struct str text = arena_printf(&arena, "a\\u%04xX-Admin: 1", (unsigned)byte);
+        cr_assert_eq(when_shown(text.data, "a"), JWT_CLAIMS, "sub %s", text.data);
+        cr_assert_eq(when_shown("ana", text.data), JWT_CLAIMS, "scope %s", text.data);
+    }
+    cr_assert_eq(when_shown("ana\x7f", "a"), JWT_CLAIMS);
+    cr_assert_eq(when_shown("ana", "a\x7f"), JWT_CLAIMS);
+    cr_assert_eq(when_shown("ana\\u0000bob", "a"), JWT_MALFORMED, "no reader may cut at it");
+    cr_assert_eq(when_shown("ana", "a\\u0000b"), JWT_MALFORMED);
+    cr_assert_eq(when_shown("jos\\u00e9", "a \\u20ac"), JWT_OK);
+}
+
+Test(jwt, given_a_subject_of_255_bytes_then_it_is_the_longest)
+{
+    struct str longest = arena_printf(&arena, "%0*d", JWT_SUBJECT_BYTES_MAX, 7);
+    cr_assert_eq(when_shown(longest.data, ""), JWT_OK);
+    cr_assert_eq(when_shown(arena_printf(&arena, "%s7", longest.data).data, ""), JWT_CLAIMS);
+}
+
+Test(jwt, given_names_written_with_escapes_then_they_are_the_names_that_they_mean)
+{
+    struct jwt_claims claims;
+    struct str token = signed_token(HEADER, "{\"s\\u0075b\":\"ana\",\"\\u0065xp\":1800000001}");
+    cr_assert_eq(when_verified_with(verifier_for(STR(""), STR("")), token, &claims), JWT_OK);
+    cr_assert(str_eq(claims.subject, STR("ana")));
+    cr_assert_eq(when_verified(signed_token(HEADER, CLAIMS ",\"n\\u0062f\":1800000001}")),
+                 JWT_NOT_YET);
+    cr_assert_eq(when_verified(signed_token(HEADER, CLAIMS ",\"s\\u0075b\":\"bob\"}")),
+                 JWT_MALFORMED, "the same name twice");
+}
+
+Test(jwt, given_dates_with_a_fraction_or_an_exponent_then_they_are_dates)
+{
+    cr_assert_eq(when_verified(signed_token(HEADER, "{\"sub\":\"ana\",\"exp\":1800000001.5}")),
+                 JWT_OK);
+    cr_assert_eq(when_verified(signed_token(HEADER, "{\"sub\":\"ana\",\"exp\":1.9e9}")), JWT_OK);
+    cr_assert_eq(when_verified(signed_token(HEADER, "{\"sub\":\"ana\",\"exp\":1800000000.9}")),
+                 JWT_EXPIRED);
+    cr_assert_eq(when_verified(signed_token(HEADER, "{\"sub\":\"ana\",\"exp\":-0.5}")), JWT_CLAIMS);
+}
+
+// A token of exactly `len` bytes, whose payload is filled up by a claim that nobody reads.
+static struct str token_of(size_t len)
+{
+    static const char *const headers[] = {HEADER, HEADER " ", HEADER "  "};
+    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+        for (size_t fill = len / 2; fill < len; fill++) {
+            struct str claims = arena_printf(&arena, CLAIMS ",\"pad\":\"%0*d\"}", (int)fill, 7);
+            struct str token = signed_token(headers[i], claims.data);
+            if (token.len == len) {
+                return token;
+            }
+            if (token.len > len) {
+                break;
+            }
+        }
+    }
+    cr_assert_fail("no token has %zu bytes", len);
+    return STR("");
+}
+
+Test(jwt, given_a_token_of_8192_bytes_then_it_is_the_longest)
+{
+    arena_init(&arena, 4096, (size_t)1 << 30);
+    cr_assert_eq(when_verified(token_of(JWT_BYTES_MAX)), JWT_OK);
+    cr_assert_eq(when_verified(token_of(JWT_BYTES_MAX + 1)), JWT_TOO_LONG);
+    cr_assert_str_eq(jwt_fault_text(JWT_TOO_LONG), "the token is longer than 8192 bytes");
+}
+
+Test(jwt, given_the_longest_token_of_the_most_values_then_the_edges_memory_holds_it)
+{
+    struct buffer payload;
+    buffer_init(&payload, &arena, JWT_BYTES_MAX);
+    buffer_add(&payload, STR(CLAIMS ",\"a\":[1"));
+    while (payload.len < JWT_SCOPE_BYTES_MAX - 100) {
+        buffer_add(&payload, STR(",1"));
+    }
+    buffer_add(&payload, STR("]}"));
+    buffer_add_char(&payload, '\0');
+    struct str token = signed_token(HEADER, buffer_view(&payload).data);
+    cr_assert_gt(token.len, JWT_BYTES_MAX - 100);
+    struct arena edge; // as guard/jwt.c has it
+    struct jwt_claims claims;
+    arena_init(&edge, 16 * 1024, 256 * 1024);
+    cr_assert_eq(jwt_verify(verifier_for(STR(""), STR("")), token, now_s, &edge, &claims), JWT_OK);
+    arena_free(&edge);
+}
+
+Test(jwt, given_claims_that_would_be_refused_then_they_are_not_minted)
+{
+    struct jwt_grant grants[] = {{.subject = STR("")},
+                                 {.subject = STR("a\nb")},
+                                 {.subject = STR("a"), .scope = STR("a\x7f")}};
+    for (size_t i = 0; i < sizeof(grants) / sizeof(grants[0]); i++) {
+        struct buffer token;
+        buffer_init(&token, &arena, JWT_BYTES_MAX);
+        cr_assert_eq(jwt_mint(KEY, &grants[i], &token), STATUS_INVALID, "grant %zu", i);
     }
 }
