@@ -54,6 +54,28 @@ void arena_trim(struct arena *arena, size_t keep_max)
     }
 }
 
+struct arena_mark arena_mark(const struct arena *arena)
+{
+    return (struct arena_mark){.block = arena->blocks,
+                               .block_used = arena->blocks == NULL ? 0 : arena->blocks->used,
+                               .used = arena->used};
+}
+
+void arena_rewind(struct arena *arena, struct arena_mark mark)
+{
+    if (mark.block == NULL) {
+        arena_reset(arena);
+        return;
+    }
+    while (arena->blocks != mark.block) {
+        struct arena_block *newer = arena->blocks;
+        arena->blocks = newer->next;
+        free(newer);
+    }
+    arena->blocks->used = mark.block_used;
+    arena->used = mark.used;
+}
+
 static struct arena_block *add_block(struct arena *arena, size_t size)
 {
     if (size < arena->block_size) {

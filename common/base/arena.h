@@ -29,6 +29,16 @@ void arena_reset(struct arena *arena);
 // be used again, perhaps for long.
 void arena_trim(struct arena *arena, size_t keep_max);
 
+// A place to come back to. Rewinding forgets what was allocated since and gives its blocks back;
+// what was there before stays. A mark ends with a reset, and with a rewind to an older one.
+struct arena_mark {
+    struct arena_block *block; // NULL: the arena was empty
+    size_t block_used;
+    size_t used;
+};
+struct arena_mark arena_mark(const struct arena *arena);
+void arena_rewind(struct arena *arena, struct arena_mark mark);
+
 // Zeroed memory, aligned for any type; NULL when the limit or malloc says no. Lives until reset.
 void *arena_alloc(struct arena *arena, size_t size) MUST_CHECK;
 

@@ -29,6 +29,8 @@ struct fold {
     // Events come in version order without gaps.
     enum status (*evolve)(void *state, const struct event_view *event, struct arena *arena);
     enum status (*encode)(const void *state, struct buffer *out); // JSON, the same bytes each time
+    // What was encoded, such that evolving it further comes to the same: long streams are folded
+    // over many snapshots. It may keep views into the bytes, which are the arena's.
     enum status (*decode)(struct str bytes, struct arena *arena, void **state);
 };
 

@@ -16,3 +16,11 @@ void fault_list_add(struct fault_list *faults, struct arena *arena, struct str p
         faults->items[faults->count++] = fault;
     }
 }
+
+void fault_list_add_all(struct fault_list *faults, struct arena *arena,
+                        const struct fault_list *more)
+{
+    for (size_t i = 0; i < more->count; i++) {
+        fault_list_add(faults, arena, more->items[i].pointer, more->items[i].detail);
+    }
+}

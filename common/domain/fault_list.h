@@ -24,3 +24,7 @@ struct fault_list {
 // Copies both into the arena. Past FAULTS_MAX, or out of memory, it only counts.
 void fault_list_add(struct fault_list *faults, struct arena *arena, struct str pointer,
                     struct str detail);
+
+// Adds each of another list.
+void fault_list_add_all(struct fault_list *faults, struct arena *arena,
+                        const struct fault_list *more);

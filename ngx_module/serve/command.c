@@ -273,10 +273,9 @@ static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 static void declare_outcomes(ngx_conf_t *cf, struct ngx_http_comanda_command_conf *conf)
 {
     static const char *const names[OUTCOMES] = {
-        "accepted",   "unchanged", "replayed",    "malformed",
-        "invalid",    "not_found", "rejected",    "precondition_failed",
-        "key_reused", "in_flight", "unavailable", "unknown",
-        "failed",     "aborted"};
+        "accepted", "unchanged",           "replayed",   "malformed", "invalid",     "not_found",
+        "rejected", "precondition_failed", "key_reused", "in_flight", "unavailable", "unknown",
+        "failed",   "long_stream",         "too_large",  "aborted"};
     for (size_t i = 0; i < OUTCOMES; i++) {
         u_char labels[192];
         u_char *end = ngx_snprintf(labels, sizeof(labels), "command=\"%V\",outcome=\"%s\"",

@@ -22,7 +22,9 @@ enum command_outcome {
     OUTCOME_UNAVAILABLE,
     OUTCOME_UNKNOWN,
     OUTCOME_FAILED,
-    OUTCOME_ABORTED, // the client went away first
+    OUTCOME_LONG_STREAM, // not read to its end in time
+    OUTCOME_TOO_LARGE,   // past a limit of memory
+    OUTCOME_ABORTED,     // the client went away first
     OUTCOMES,
 };
 
@@ -51,7 +53,8 @@ struct ngx_http_comanda_command_job {
     struct ngx_http_comanda_redis_op put;
     ngx_event_t deadline;
     ngx_msec_t started;
-    bool late; // its budget ended while its append was in flight
+    bool replaying; // it was done before, its first answer is being read
+    bool late;      // its budget ended while its append was in flight
     bool answered;
     bool in_flight; // its request has gone while its append was in flight
     bool pool_gone;

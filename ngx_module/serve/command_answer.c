@@ -74,11 +74,52 @@ static ngx_int_t answer_failed(struct ngx_http_comanda_command_job *job, enum st
                       &job->conf->name, status_text(failure));
         return problem(job, OUTCOME_FAILED, NGX_HTTP_INTERNAL_SERVER_ERROR, STR("internal"),
                        STR("the command could not be decided; nothing was done"));
+    case STATUS_NO_MEMORY:
+        ngx_log_error(NGX_LOG_ERR, job->r->connection->log, 0, "comanda: command \"%V\": %s",
+                      &job->conf->name, status_text(failure));
+        // fall through
     default:
         return problem(job, OUTCOME_UNAVAILABLE, NGX_HTTP_SERVICE_UNAVAILABLE, STR("unavailable"),
                        STR("the command was not begun: send it again later with the same "
                            "Idempotency-Key"));
     }
+}
+
+// How far it came is in the log, for whoever looks after the store.
+static void log_limit(struct ngx_http_comanda_command_job *job, ngx_uint_t level,
+                      const struct command_answer *given, const char *what)
+{
+    char stream[UUID_TEXT_LEN + 1] = {0};
+    uuid_format(given->stream, stream);
+    ngx_log_error(level, job->r->connection->log, 0,
+                  "comanda: command \"%V\": stream %s, read up to version %D, %s", &job->conf->name,
+                  stream, given->version, what);
+}
+
+static ngx_int_t answer_long_stream(struct ngx_http_comanda_command_job *job,
+                                    const struct command_answer *given)
+{
+    log_limit(job, NGX_LOG_WARN, given, "is too long for the time that a command has");
+    if (given->replayed) { // and 503 would say that it was not begun
+        return problem(job, OUTCOME_LONG_STREAM, NGX_HTTP_GATEWAY_TIME_OUT, STR("long-stream"),
+                       STR("the command was done before, its answer was read in part: send it "
+                           "again with the same Idempotency-Key"));
+    }
+    return problem(job, OUTCOME_LONG_STREAM, NGX_HTTP_SERVICE_UNAVAILABLE, STR("long-stream"),
+                   STR("the command was not begun, its stream was read in part: send it again "
+                       "with the same Idempotency-Key, that begins where this ended"));
+}
+
+static ngx_int_t answer_too_large(struct ngx_http_comanda_command_job *job,
+                                  const struct command_answer *given)
+{
+    log_limit(job, NGX_LOG_ERR, given, "is past a limit of memory");
+    return problem(job, OUTCOME_TOO_LARGE, NGX_HTTP_INSUFFICIENT_STORAGE, STR("memory-limit"),
+                   given->replayed
+                       ? STR("the command was done before, but its answer has grown past what is "
+                             "read into memory: sending it again does not help")
+                       : STR("the command was not done: it needs more memory than one command "
+                             "gets, and sending it again does not help"));
 }
 
 static ngx_int_t answer_invalid(struct ngx_http_comanda_command_job *job,
@@ -113,6 +154,10 @@ ngx_int_t ngx_http_comanda_command_answer(struct ngx_http_comanda_command_job *j
                        STR("this Idempotency-Key was used for another method, path or body"));
     case ANSWER_CONTENDED:
         return answer_failed(job, STATUS_UNAVAILABLE);
+    case ANSWER_LONG_STREAM:
+        return answer_long_stream(job, given);
+    case ANSWER_TOO_LARGE:
+        return answer_too_large(job, given);
     case ANSWER_FAILED:
         return answer_failed(job, given->failure);
     }

@@ -10,6 +10,7 @@ enum {
     JOB_ARENA_MAX = 8 * 1024 * 1024,
     SPARE_JOBS_MAX = 256,
     TWIN_WAIT_MS = 2000,
+    REPLAY_BUDGETS = 5,
 };
 
 // Of this worker; a job keeps its first block of memory.
@@ -124,10 +125,21 @@ static ngx_msec_t budget_of(struct ngx_http_comanda_command_job *job)
     return ngx_http_comanda_postgres_budget(store_of(job)->postgres);
 }
 
-// How long it may wait as it stands now.
+// How long it may wait as it stands now. What was done before has no deadline left to miss, only an
+// answer that may be a long way to read.
 static ngx_msec_t patience_of(struct ngx_http_comanda_command_job *job)
 {
-    return waits_for_twin(job) ? TWIN_WAIT_MS : budget_of(job);
+    if (waits_for_twin(job)) {
+        return TWIN_WAIT_MS;
+    }
+    return job->replaying ? budget_of(job) * REPLAY_BUDGETS : budget_of(job);
+}
+
+static void keep_snapshots(struct ngx_http_comanda_command_job *job)
+{
+    size_t count = 0;
+    const struct snapshot *snapshots = command_flow_snapshots(job->flow, &count);
+    ngx_http_comanda_snapshots_save(job->conf->store->snapshots, snapshots, count);
 }
 
 // What is in flight ends with its call, which PostgreSQL's connection times; here ends what waits
@@ -156,6 +168,7 @@ static void handle_deadline(ngx_event_t *event)
         return;
     }
     command_flow_fail(job->flow, STATUS_TIMEOUT);
+    keep_snapshots(job);
     run(job);
 }
 
@@ -211,6 +224,9 @@ static void handle_read(struct ngx_http_comanda_read *read, enum status status,
         command_flow_take_key(job->flow, given->key_known, &given->key);
     } else {
         command_flow_take_streams(job->flow, given->streams);
+    }
+    if (read->kind == READ_STREAMS) {
+        keep_snapshots(job);
     }
     run(job);
 }
@@ -317,6 +333,7 @@ static enum status ask(struct ngx_http_comanda_command_job *job, enum command_fl
                        bool *now)
 {
     *now = false; // the answer comes by an event
+    job->replaying = want == FLOW_WANT_DOCUMENT;
     switch (want) {
     case FLOW_WANT_LOOKUPS:
         return ask_lookups(job, now);

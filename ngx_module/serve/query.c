@@ -3,7 +3,7 @@
 // log's own events; what Redis lacked is put there.
 #include "answer/answer.h"
 #include "application/command/entity_tag.h"
-#include "application/query/document_fold.h"
+#include "application/query/document_search.h"
 #include "core/settings.h"
 #include "guard/content.h"
 #include "guard/guard.h"
@@ -18,10 +18,17 @@ enum {
     KEY_LEN_MAX = 255,
     QUERY_ARENA_BLOCK = 8 * 1024,
     QUERY_ARENA_MAX = 16 * 1024 * 1024,
-    CANDIDATES_MAX = 2,
 };
 
-enum source { SOURCE_REDIS, SOURCE_DOCUMENTS, SOURCE_LOG, SOURCE_NONE, SOURCES };
+enum source {
+    SOURCE_REDIS,
+    SOURCE_DOCUMENTS,
+    SOURCE_LOG,
+    SOURCE_NONE,
+    SOURCE_LONG_STREAM, // not read to its end in time
+    SOURCE_TOO_LARGE,   // past a limit of memory
+    SOURCES
+};
 
 struct loc_conf {
     const struct projection *projection;
@@ -41,10 +48,9 @@ struct query {
     struct arena arena;
     struct ngx_http_comanda_redis_op get;
     struct ngx_http_comanda_read read;
-    struct stream_query queries[CANDIDATES_MAX]; // the streams that may hold it
-    struct document_fold folds[CANDIDATES_MAX];
-    size_t candidates;
-    struct document found; // in the read schema
+    struct document_search search; // in the log
+    struct stream_query newer;     // whether a stream has gone on
+    struct document found;         // in the read schema
     ngx_event_t deadline;
 };
 
@@ -134,79 +140,86 @@ static void finish_with(struct query *query, const struct document *document, en
     finish(query, answer_document(query, document));
 }
 
+// --- limits ---
+
+static void log_limit(struct query *query, ngx_uint_t level, enum source why, const char *what)
+{
+    const struct document_id *id = &query->id;
+    ngx_http_comanda_metric_add(query->conf->sources[why], 1);
+    ngx_log_error(level, query->r->connection->log, 0,
+                  "comanda: document \"%*s\" of %*s, read up to version %D, %s", id->key.len,
+                  id->key.data, id->collection.len, id->collection.data,
+                  document_search_version(&query->search), what);
+}
+
+static ngx_int_t answer_too_large(struct query *query)
+{
+    log_limit(query, NGX_LOG_ERR, SOURCE_TOO_LARGE, "is past a limit of memory");
+    return ngx_http_comanda_problem(query->r, NGX_HTTP_INSUFFICIENT_STORAGE, STR("memory-limit"),
+                                    STR("it is too large to be read: asking again is no help"),
+                                    NULL);
+}
+
+static void keep_snapshots(struct query *query)
+{
+    ngx_http_comanda_snapshots_save(query->conf->store->snapshots, query->search.snapshots,
+                                    query->search.snapshot_count);
+}
+
+static ngx_int_t answer_long_stream(struct query *query)
+{
+    document_search_give_up(&query->search);
+    keep_snapshots(query);
+    log_limit(query, NGX_LOG_WARN, SOURCE_LONG_STREAM, "is too long for the time that a query has");
+    return ngx_http_comanda_problem(query->r, NGX_HTTP_SERVICE_UNAVAILABLE, STR("long-stream"),
+                                    STR("it has a long history, which was read in part: ask again, "
+                                        "that begins where this one ended"),
+                                    NULL);
+}
+
 // --- the log ---
 
 typedef void take_fn(struct ngx_http_comanda_read *read, enum status status,
                      const struct ngx_http_comanda_read_answer *answer);
 
-static enum status read_streams(struct query *query, take_fn *take)
+static enum status read_streams(struct query *query, const struct stream_query *queries,
+                                size_t count, take_fn *take)
 {
-    query->read = (struct ngx_http_comanda_read){.kind = READ_STREAMS,
-                                                 .queries = query->queries,
-                                                 .query_count = query->candidates,
-                                                 .done = take};
+    query->read = (struct ngx_http_comanda_read){
+        .kind = READ_STREAMS, .queries = queries, .query_count = count, .done = take};
     return ngx_http_comanda_read_start(query->conf->store->reads, &query->read);
 }
 
-static void add_candidate(struct query *query, struct uuid stream)
-{
-    size_t i = query->candidates++;
-    query->queries[i] = (struct stream_query){.stream = stream};
-    document_fold_init(&query->folds[i], query->conf->projection, query->id.tenant, stream,
-                       &query->arena);
-}
+static take_fn take_streams;
 
-// A document's key is its stream's own id, or a natural name that the id is made from.
-static void list_candidates(struct query *query)
+static enum status search_on(struct query *query)
 {
-    struct uuid id;
-    if (uuid_parse(query->id.key, false, &id)) {
-        add_candidate(query, id);
-    }
-    add_candidate(query,
-                  uuid_named(query->id.tenant, query->conf->projection->category, query->id.key));
-}
-
-// True: the stream goes on, it is read further.
-static bool fold(struct query *query, size_t i, const struct stream_rows *rows)
-{
-    struct document_fold *folded = &query->folds[i];
-    enum status status = document_fold_rows(folded, rows->rows, rows->count, 0);
-    if (status != STATUS_OK) { // another kind of thing, or nothing that can be shown
-        folded->version = 0;
-        return false;
-    }
-    query->queries[i].after_version = folded->version;
-    return rows->more;
-}
-
-static void choose(struct query *query)
-{
-    struct document document = {0};
-    for (size_t i = 0; i < query->candidates && document.version == 0; i++) {
-        if (document_fold_finish(&query->folds[i], &document) != STATUS_OK ||
-            !str_eq(document.key, query->id.key)) {
-            document = (struct document){0};
-        }
-    }
-    finish_with(query, &document, document.version > 0 ? SOURCE_LOG : SOURCE_NONE);
+    return read_streams(query, query->search.queries, query->search.count, take_streams);
 }
 
 static void take_streams(struct ngx_http_comanda_read *read, enum status status,
                          const struct ngx_http_comanda_read_answer *answer)
 {
     struct query *query = ngx_queue_data(read, struct query, read);
-    bool more = false;
-    for (size_t i = 0; i < query->candidates && status == STATUS_OK; i++) {
-        more |= fold(query, i, &answer->streams[i]);
-    }
-    if (status == STATUS_OK && !more) {
-        choose(query);
+    struct document_search *search = &query->search;
+    struct document document = {0};
+    if (status != STATUS_OK) {
+        finish(query, answer_unavailable(query->r));
         return;
     }
-    if (status != STATUS_OK || read_streams(query, take_streams) != STATUS_OK) {
-        finish(query, answer_unavailable(query->r));
+    status = document_search_take(search, answer->streams);
+    keep_snapshots(query);
+    if (status == STATUS_OK && search->between_pages) {
+        if (search_on(query) != STATUS_OK) {
+            finish(query, answer_unavailable(query->r));
+        }
+        return;
     }
+    if (status != STATUS_OK || document_search_finish(search, &document) != STATUS_OK) {
+        finish(query, answer_too_large(query));
+        return;
+    }
+    finish_with(query, &document, document.version > 0 ? SOURCE_LOG : SOURCE_NONE);
 }
 
 // --- the read schema ---
@@ -220,9 +233,9 @@ static void take_newer(struct ngx_http_comanda_read *read, enum status status,
         finish_with(query, &query->found, SOURCE_DOCUMENTS);
         return;
     }
-    query->candidates = 0;
-    add_candidate(query, query->found.stream);
-    if (status != STATUS_OK || read_streams(query, take_streams) != STATUS_OK) {
+    document_search_begin_in(&query->search, query->conf->projection, &query->id,
+                             query->found.stream, &query->arena);
+    if (status != STATUS_OK || search_on(query) != STATUS_OK) {
         finish(query, answer_unavailable(query->r));
     }
 }
@@ -258,13 +271,12 @@ static void take_document(struct ngx_http_comanda_read *read, enum status status
         return;
     }
     if (query->found.version == 0) {
-        list_candidates(query);
-        status = read_streams(query, take_streams);
+        document_search_begin(&query->search, query->conf->projection, &query->id, &query->arena);
+        status = search_on(query);
     } else {
-        query->candidates = 1;
-        query->queries[0] = (struct stream_query){.stream = query->found.stream,
-                                                  .after_version = query->found.version};
-        status = read_streams(query, take_newer);
+        query->newer = (struct stream_query){.stream = query->found.stream,
+                                             .after_version = query->found.version};
+        status = read_streams(query, &query->newer, 1, take_newer);
     }
     if (status != STATUS_OK) {
         finish(query, answer_unavailable(query->r));
@@ -308,7 +320,8 @@ static void handle_deadline(ngx_event_t *event)
     struct query *query = event->data;
     ngx_http_comanda_redis_cancel(&query->get);
     ngx_http_comanda_read_cancel(query->conf->store->reads, &query->read);
-    finish(query, answer_unavailable(query->r));
+    finish(query,
+           query->search.between_pages ? answer_long_stream(query) : answer_unavailable(query->r));
 }
 
 static void handle_request_gone(void *data)
@@ -390,7 +403,8 @@ static ngx_int_t handle_query(ngx_http_request_t *r)
 
 static void declare_sources(ngx_conf_t *cf, struct loc_conf *conf)
 {
-    static const char *const names[SOURCES] = {"redis", "documents", "log", "nowhere"};
+    static const char *const names[SOURCES] = {"redis",   "documents",   "log",
+                                               "nowhere", "long_stream", "too_large"};
     for (size_t i = 0; i < SOURCES; i++) {
         u_char labels[128];
         struct str collection = conf->projection->collection;

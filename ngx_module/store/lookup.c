@@ -4,6 +4,7 @@
 #include "store/lookup.h"
 
 #include "application/query/document_fold.h"
+#include "application/query/stream_snapshots.h"
 
 enum {
     ENTRIES_MAX = 4096,
@@ -30,6 +31,7 @@ struct entry {
 
 struct ngx_http_comanda_lookups {
     struct ngx_http_comanda_reads *reads;
+    struct ngx_http_comanda_snapshots *snapshots;
     struct str tenant;
     ngx_queue_t buckets[BUCKETS];
     ngx_queue_t by_age; // the one fetched last is the last
@@ -40,10 +42,13 @@ struct ngx_http_comanda_lookups {
     // The one read on its way.
     struct ngx_http_comanda_read read;
     bool reading;
-    struct entry *fetched[FETCH_MAX];
-    struct stream_query queries[FETCH_MAX];
+    struct entry *fetched[FETCH_MAX]; // NULL: filled
     struct document_fold folds[FETCH_MAX];
     size_t fetch_count;
+    struct stream_query queries[FETCH_MAX];
+    size_t query_of[FETCH_MAX]; // which of the fetched a query is of
+    size_t query_count;
+    struct fold_memory memory;
     struct arena arena; // of the folds
 };
 
@@ -163,7 +168,7 @@ static enum status start_read(struct ngx_http_comanda_lookups *lookups)
 {
     lookups->read = (struct ngx_http_comanda_read){.kind = READ_STREAMS,
                                                    .queries = lookups->queries,
-                                                   .query_count = lookups->fetch_count,
+                                                   .query_count = lookups->query_count,
                                                    .done = read_done};
     enum status status = ngx_http_comanda_read_start(lookups->reads, &lookups->read);
     lookups->reading = status == STATUS_OK;
@@ -177,16 +182,19 @@ static enum status fetch(struct ngx_http_comanda_lookups *lookups)
     }
     lookups->fetch_count = 0;
     arena_reset(&lookups->arena);
+    fold_memory_open(&lookups->memory, &lookups->arena);
     while (!ngx_queue_empty(&lookups->wanted) && lookups->fetch_count < FETCH_MAX) {
         struct entry *entry = ngx_queue_data(ngx_queue_head(&lookups->wanted), struct entry, link);
         size_t i = lookups->fetch_count++;
         ngx_queue_remove(&entry->link);
         entry->state = ENTRY_FETCHING;
         lookups->fetched[i] = entry;
-        lookups->queries[i] = (struct stream_query){.stream = entry->stream};
         document_fold_init(&lookups->folds[i], entry->projection, lookups->tenant, entry->stream,
-                           &lookups->arena);
+                           &lookups->memory);
+        lookups->queries[i] = document_fold_query(&lookups->folds[i], 0);
+        lookups->query_of[i] = i;
     }
+    lookups->query_count = lookups->fetch_count;
     return lookups->fetch_count == 0 ? STATUS_OK : start_read(lookups);
 }
 
@@ -210,39 +218,52 @@ static void fill(struct ngx_http_comanda_lookups *lookups, struct entry *entry,
     entry->fetched_at = ngx_current_msec;
 }
 
-// Fills what is complete. *left: those whose stream goes on; they are asked for again.
-static enum status take_rows(struct ngx_http_comanda_lookups *lookups,
-                             const struct stream_rows *streams, size_t *left)
+static enum status take_page(struct ngx_http_comanda_lookups *lookups, size_t at,
+                             const struct stream_rows *rows, bool *more)
 {
-    *left = 0;
-    for (size_t i = 0; i < lookups->fetch_count; i++) {
-        struct document_fold *fold = &lookups->folds[i];
-        enum status status = document_fold_rows(fold, streams[i].rows, streams[i].count, 0);
-        if (status != STATUS_OK) {
-            return status;
-        }
-        if (streams[i].more) {
-            lookups->fetched[*left] = lookups->fetched[i];
-            lookups->folds[*left] = *fold;
-            lookups->queries[*left] =
-                (struct stream_query){.stream = fold->stream, .after_version = fold->version};
-            (*left)++;
-            continue;
-        }
-        struct document document;
-        status = document_fold_finish(fold, &document);
-        if (status != STATUS_OK) {
-            return status;
-        }
-        fill(lookups, lookups->fetched[i], &document);
+    struct stream_query *query = &lookups->queries[at];
+    struct document_fold *fold = &lookups->folds[lookups->query_of[at]];
+    struct snapshot snapshot;
+    struct document document;
+    enum status status = document_fold_page(fold, query, rows, more);
+    if (status == STATUS_OK && document_fold_snapshot(fold, snapshot_least(!*more), &snapshot)) {
+        ngx_http_comanda_snapshots_save(lookups->snapshots, &snapshot, 1);
     }
+    if (status != STATUS_OK || *more) {
+        return status;
+    }
+    status = document_fold_finish(fold, &document);
+    if (status == STATUS_OK) {
+        fill(lookups, lookups->fetched[lookups->query_of[at]], &document);
+        lookups->fetched[lookups->query_of[at]] = NULL;
+    }
+    return status;
+}
+
+// Fills what is complete. What goes on is left among the queries, to be asked for again.
+static enum status take_rows(struct ngx_http_comanda_lookups *lookups,
+                             const struct stream_rows *streams)
+{
+    size_t left = 0;
+    size_t count = lookups->query_count;
+    for (size_t at = 0; at < count; at++) {
+        bool more = false;
+        enum status status = take_page(lookups, at, &streams[at], &more);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        lookups->queries[left] = lookups->queries[at];
+        lookups->query_of[left] = lookups->query_of[at];
+        left += more;
+    }
+    lookups->query_count = left;
     return STATUS_OK;
 }
 
 static void forget_fetched(struct ngx_http_comanda_lookups *lookups)
 {
     for (size_t i = 0; i < lookups->fetch_count; i++) {
-        if (lookups->fetched[i]->state == ENTRY_FETCHING) {
+        if (lookups->fetched[i] != NULL) {
             lookups->fetched[i]->state = ENTRY_EMPTY;
             ngx_queue_insert_head(&lookups->by_age, &lookups->fetched[i]->link);
         }
@@ -294,13 +315,11 @@ static void read_done(struct ngx_http_comanda_read *read, enum status status,
 {
     struct ngx_http_comanda_lookups *lookups =
         ngx_queue_data(read, struct ngx_http_comanda_lookups, read);
-    size_t left = 0;
     lookups->reading = false;
     if (status == STATUS_OK) {
-        status = take_rows(lookups, answer->streams, &left);
+        status = take_rows(lookups, answer->streams);
     }
-    if (status == STATUS_OK && left > 0) {
-        lookups->fetch_count = left;
+    if (status == STATUS_OK && lookups->query_count > 0) {
         status = start_read(lookups);
         if (status == STATUS_OK) {
             return;
@@ -350,15 +369,16 @@ void ngx_http_comanda_lookup_cancel(struct ngx_http_comanda_lookup *lookup)
     }
 }
 
-struct ngx_http_comanda_lookups *ngx_http_comanda_lookups_new(ngx_cycle_t *cycle,
-                                                              struct ngx_http_comanda_reads *reads,
-                                                              struct str tenant)
+struct ngx_http_comanda_lookups *ngx_http_comanda_lookups_new(
+    ngx_cycle_t *cycle, struct ngx_http_comanda_reads *reads,
+    struct ngx_http_comanda_snapshots *snapshots, struct str tenant)
 {
     struct ngx_http_comanda_lookups *lookups = ngx_pcalloc(cycle->pool, sizeof(*lookups));
     if (lookups == NULL) {
         return NULL;
     }
     lookups->reads = reads;
+    lookups->snapshots = snapshots;
     lookups->tenant = tenant;
     ngx_queue_init(&lookups->by_age);
     ngx_queue_init(&lookups->wanted);

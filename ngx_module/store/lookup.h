@@ -5,6 +5,7 @@
 
 #include "domain/bounded_context.h"
 #include "store/read.h"
+#include "store/snapshots.h"
 
 enum { LOOKUP_TTL_MS = 1000 };
 
@@ -21,9 +22,9 @@ struct ngx_http_comanda_lookup {
 };
 
 // In a worker's init_process; NULL: no memory. tenant: whose documents they are.
-struct ngx_http_comanda_lookups *ngx_http_comanda_lookups_new(ngx_cycle_t *cycle,
-                                                              struct ngx_http_comanda_reads *reads,
-                                                              struct str tenant);
+struct ngx_http_comanda_lookups *ngx_http_comanda_lookups_new(
+    ngx_cycle_t *cycle, struct ngx_http_comanda_reads *reads,
+    struct ngx_http_comanda_snapshots *snapshots, struct str tenant);
 
 // At the worker's end.
 void ngx_http_comanda_lookups_free(struct ngx_http_comanda_lookups *lookups);

@@ -153,6 +153,7 @@ static char *set_postgres(ngx_conf_t *cf, ngx_command_t *directive, void *data)
         cf, "comanda_postgres_losses_total",
         "Connections to PostgreSQL lost, failed attempts to open one included.", STR(""));
     ngx_http_comanda_batches_declare(cf, &store->batch_metrics);
+    ngx_http_comanda_snapshots_declare(cf, &store->snapshot_metrics);
     char *rc = read_conninfo(cf, postgres);
     return rc == NGX_CONF_OK ? read_options(cf, postgres) : rc;
 }

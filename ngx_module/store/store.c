@@ -138,9 +138,14 @@ static ngx_int_t start_postgres(struct ngx_http_comanda_store *store, ngx_cycle_
     store->batches = ngx_http_comanda_batches_new(cycle, postgres, &store->batch_metrics);
     store->command_reads = ngx_http_comanda_reads_new(cycle, postgres, NGX_HTTP_COMANDA_COMMANDS);
     store->reads = ngx_http_comanda_reads_new(cycle, postgres, NGX_HTTP_COMANDA_READS);
-    store->lookups = ngx_http_comanda_lookups_new(cycle, store->command_reads, store->tenant);
+    store->snapshots = ngx_http_comanda_snapshots_new(cycle, postgres, &store->snapshot_metrics);
     if (store->batches == NULL || store->command_reads == NULL || store->reads == NULL ||
-        store->lookups == NULL) {
+        store->snapshots == NULL) {
+        return NGX_ERROR;
+    }
+    store->lookups =
+        ngx_http_comanda_lookups_new(cycle, store->command_reads, store->snapshots, store->tenant);
+    if (store->lookups == NULL) {
         return NGX_ERROR;
     }
     ngx_http_comanda_postgres_open(postgres, warm_ups, WARM_UPS);
@@ -184,6 +189,7 @@ static void exit_process(ngx_cycle_t *cycle)
     ngx_http_comanda_batches_free(store->batches);
     ngx_http_comanda_reads_free(store->command_reads);
     ngx_http_comanda_reads_free(store->reads);
+    ngx_http_comanda_snapshots_free(store->snapshots);
     ngx_http_comanda_lookups_free(store->lookups);
     arena_free(&warm_up_arena);
 }

@@ -8,6 +8,7 @@
 #include "store/pool.h"
 #include "store/read.h"
 #include "store/redis.h"
+#include "store/snapshots.h"
 
 extern ngx_module_t ngx_http_comanda_module;
 
@@ -16,11 +17,13 @@ struct ngx_http_comanda_store {
     struct ngx_http_comanda_postgres *postgres; // NULL: no comanda_postgres stands in the file
     struct ngx_http_comanda_redis *redis; // NULL: no comanda_redis, everything from PostgreSQL
     struct ngx_http_comanda_batch_metrics batch_metrics;
+    struct ngx_http_comanda_snapshot_metrics snapshot_metrics;
 
     // Of this worker; NULL without a comanda_postgres.
     struct ngx_http_comanda_batches *batches;
     struct ngx_http_comanda_reads *command_reads; // what commands decide on; probes
     struct ngx_http_comanda_reads *reads;         // what clients ask for
+    struct ngx_http_comanda_snapshots *snapshots;
     struct ngx_http_comanda_lookups *lookups;
 };
 

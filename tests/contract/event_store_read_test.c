@@ -85,61 +85,22 @@ BOTH_STORES(read, given_more_streams_than_a_round_trip_takes_when_read_then_each
     cr_assert(uuid_eq(rows[STREAMS - 1].rows[1].stream, last));
 }
 
-static void save(struct log_subject *subject, struct uuid stream, int32_t version,
-                 int16_t state_version, struct str state)
+BOTH_STORES(read, given_an_end_when_read_then_nothing_beyond_it_comes)
 {
-    struct snapshot snapshot = {stream, version, state_version, state};
-    cr_assert_eq(event_store_save_snapshots(subject->store, &snapshot, 1), STATUS_OK);
-}
-
-BOTH_STORES(snapshot, given_a_snapshot_when_read_then_rows_begin_after_it)
-{
-    struct uuid stream = a_stream_of(subject, 4);
-    save(subject, stream, 3, 7, STR("{ \"n\" : 3 }"));
-    struct stream_rows rows;
-    read_some(subject, &(struct stream_query){.stream = stream, .snapshot_version = 7}, 1, 100,
-              &rows);
-    cr_assert_eq(rows.snapshot_at, 3);
-    cr_assert(str_eq(rows.snapshot, STR("{ \"n\" : 3 }")));
-    cr_assert_eq(rows.count, 1);
-    cr_assert_eq(rows.rows[0].version, 4);
-}
-
-BOTH_STORES(snapshot, given_a_snapshot_that_does_not_fit_when_read_then_it_is_left_out)
-{
-    struct uuid stream = a_stream_of(subject, 4);
-    save(subject, stream, 3, 7, STR("{\"n\":3}"));
-    struct stream_query queries[] = {
-        {.stream = stream},                                             // not asked for
-        {.stream = stream, .snapshot_version = 8},                      // another encoding
-        {.stream = stream, .snapshot_version = 7, .after_version = 3}}; // not newer
+    struct uuid stream = a_stream_of(subject, 5);
+    struct stream_query queries[] = {{.stream = stream, .until_version = 3},
+                                     {.stream = stream, .after_version = 3, .until_version = 3},
+                                     {.stream = stream, .until_version = 9}};
     struct stream_rows rows[3];
-    read_some(subject, queries, 3, 100, rows);
-    cr_assert_eq(rows[0].snapshot_at, 0);
-    cr_assert_eq(rows[0].count, 4);
-    cr_assert_eq(rows[1].snapshot_at, 0);
-    cr_assert_eq(rows[1].count, 4);
-    cr_assert_eq(rows[2].snapshot_at, 0);
-    cr_assert_eq(rows[2].count, 1);
-}
-
-BOTH_STORES(snapshot, given_several_snapshots_of_a_stream_then_the_newest_stays)
-{
-    struct uuid stream = a_stream_of(subject, 4);
-    struct snapshot snapshots[] = {{stream, 2, 7, STR("{\"n\":2}")},
-                                   {stream, 3, 7, STR("{\"n\":3}")},
-                                   {stream, 1, 7, STR("{\"n\":1}")}};
-    cr_assert_eq(event_store_save_snapshots(subject->store, snapshots, 3), STATUS_OK);
-    save(subject, stream, 2, 7, STR("{\"late\":2}"));
-    struct stream_rows rows;
-    struct stream_query query = {.stream = stream, .snapshot_version = 7};
-    read_some(subject, &query, 1, 100, &rows);
-    cr_assert_eq(rows.snapshot_at, 3);
-    cr_assert(str_eq(rows.snapshot, STR("{\"n\":3}")));
-    save(subject, stream, 3, 8, STR("{\"new\":3}")); // the same version in a new encoding
-    query.snapshot_version = 8;
-    read_some(subject, &query, 1, 100, &rows);
-    cr_assert(str_eq(rows.snapshot, STR("{\"new\":3}")));
+    read_some(subject, queries, 3, 2, rows);
+    cr_assert_eq(rows[0].count, 2);
+    cr_assert(rows[0].more);
+    cr_assert_eq(rows[1].count, 0);
+    read_some(subject, queries, 3, 3, rows);
+    cr_assert_eq(rows[0].count, 3);
+    cr_assert_not(rows[0].more);
+    cr_assert_eq(rows[2].count, 3);
+    cr_assert(rows[2].more);
 }
 
 BOTH_STORES(tail, given_rows_when_followed_in_small_steps_then_each_comes_once_in_order)

@@ -32,7 +32,7 @@ BOTH_STORES(append, given_no_stream_when_an_event_is_appended_then_it_is_read_ba
     cr_assert_eq(verdict.outcome, APPENDED);
     struct stream_rows rows = read_all(subject, stream);
     cr_assert_eq(rows.count, 1);
-    cr_assert_eq(rows.snapshot_at, 0);
+    cr_assert_eq(rows.state.version, 0);
     cr_assert_not(rows.more);
     struct recorded_event *row = &rows.rows[0];
     cr_assert(uuid_eq(row->stream, stream));

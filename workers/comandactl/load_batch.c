@@ -68,9 +68,9 @@ static enum status take_rows(const struct round *round, const struct reading *re
     void **state = &slot->states[reading->stream];
     int32_t *version = &slot->versions[reading->stream];
     enum status status = STATUS_OK;
-    if (rows->snapshot_at > 0) {
-        status = reading->fold->decode(rows->snapshot, round->arena, state);
-        *version = rows->snapshot_at;
+    if (rows->state.version > 0) {
+        status = reading->fold->decode(rows->state.bytes, round->arena, state);
+        *version = rows->state.version;
     }
     for (size_t at = 0; at < rows->count && status == STATUS_OK; at++) {
         const struct recorded_event *row = &rows->rows[at];
@@ -97,8 +97,10 @@ static enum status read_once(const struct round *round, struct reading *readings
     for (size_t at = 0; at < *count; at++) {
         const struct slot *slot = readings[at].slot;
         int32_t after = slot->versions[readings[at].stream];
-        queries[at] = (struct stream_query){slot->refs.items[readings[at].stream].id, after,
-                                            after == 0 ? readings[at].fold->version : 0};
+        queries[at] =
+            (struct stream_query){.stream = slot->refs.items[readings[at].stream].id,
+                                  .after_version = after,
+                                  .state_codec = after == 0 ? readings[at].fold->version : 0};
     }
     enum status status =
         event_store_read(round->batch->store, queries, *count, ROWS_AT_ONCE, round->arena, rows);

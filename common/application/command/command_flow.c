@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "application/command/command_replay.h"
 #include "application/command/command_rows.h"
 #include "application/command/command_streams.h"
 #include "application/command/entity_tag.h"
@@ -32,10 +33,12 @@ struct command_flow {
     struct command command;
     void *body;
     struct append_item item;
-    struct append_key key; // of the item, or as it was found
+    struct append_key key; // of the item
     struct append_row *rows;
-    struct document_fold replay;
-    struct stream_query replay_query;
+    struct command_replay replay;
+    bool reading;         // the streams have begun
+    bool between_pages;   // one was read in part, and goes on
+    int32_t version_read; // of the target
     struct command_answer answer;
 
     // Long arrays with a count, of which a command uses little: only the counts begin as zero.
@@ -54,8 +57,7 @@ struct command_flow *command_flow_new(const struct command_request *request, str
     }
     memset(flow, 0, offsetof(struct command_flow, faults));
     flow->faults.count = flow->faults.total = 0;
-    flow->lookup_keys.count = 0;
-    flow->lookups.count = 0;
+    flow->lookup_keys.count = flow->lookups.count = 0;
     flow->request = *request;
     flow->arena = arena;
     flow->stage = STAGE_PARSE;
@@ -74,9 +76,30 @@ static void answer(struct command_flow *flow, struct command_answer given)
     flow->stage = STAGE_ANSWERED;
 }
 
+// The stream whose length or size is to blame: how far it was read says most.
+static void answer_limit(struct command_flow *flow, enum command_answer_kind kind)
+{
+    bool replaying = flow->stage == STAGE_REPLAY;
+    answer(flow, (struct command_answer){
+                     .kind = kind,
+                     .replayed = replaying,
+                     .stream = replaying ? flow->replay.key.stream : flow->request.target,
+                     .version = replaying ? flow->replay.fold.version : flow->version_read});
+}
+
+// Met once it is met again, whenever the command is sent.
+static bool is_limit(enum status status)
+{
+    return status == STATUS_NO_MEMORY || status == STATUS_FULL;
+}
+
 static void fail(struct command_flow *flow, enum status status)
 {
-    answer(flow, (struct command_answer){.kind = ANSWER_FAILED, .failure = status});
+    if (is_limit(status)) {
+        answer_limit(flow, ANSWER_TOO_LARGE);
+    } else {
+        answer(flow, (struct command_answer){.kind = ANSWER_FAILED, .failure = status});
+    }
 }
 
 // An answer that appends nothing is given only when the key is free: a repeat of a command that was
@@ -123,18 +146,6 @@ static void parse(struct command_flow *flow)
     }
 }
 
-static bool has_faults(const struct command_flow *flow)
-{
-    return flow->faults.total > 0;
-}
-
-static void add_faults(struct command_flow *flow, const struct fault_list *more)
-{
-    for (size_t i = 0; i < more->count; i++) {
-        fault_list_add(&flow->faults, flow->arena, more->items[i].pointer, more->items[i].detail);
-    }
-}
-
 static enum status ask_decision(struct command_flow *flow)
 {
     struct decide_input input = command_streams_input(&flow->streams, &flow->command);
@@ -157,7 +168,7 @@ static void judge_faulty_body(struct command_flow *flow)
             STATUS_OK) {
         enum status status = ask_decision(flow);
         if (status == STATUS_OK && flow->decision.outcome == DECISION_INVALID) {
-            add_faults(flow, &flow->decision.faults);
+            fault_list_add_all(&flow->faults, flow->arena, &flow->decision.faults);
         }
     }
     answer_invalid(flow);
@@ -165,17 +176,17 @@ static void judge_faulty_body(struct command_flow *flow)
 
 static void begin_streams(struct command_flow *flow)
 {
-    if (has_faults(flow)) {
+    if (flow->faults.total > 0) {
         judge_faulty_body(flow);
         return;
     }
-    // The target's document is folded from all of its events, so no snapshot may cut it short.
     enum status status = command_streams_begin(&flow->streams, flow->request.type, &flow->command,
                                                true, flow->arena);
     if (status != STATUS_OK) {
         fail(flow, status);
         return;
     }
+    flow->reading = true;
     flow->stage = command_streams_complete(&flow->streams) ? STAGE_DECIDE : STAGE_STREAMS;
 }
 
@@ -224,7 +235,7 @@ static void accept(struct command_flow *flow)
     }
     struct command_answer given = {.kind = ANSWER_DONE, .status = flow->request.success_status};
     enum status status =
-        document_fold_answer(command_streams_document(&flow->streams), &given.document);
+        document_fold_finish(command_streams_document(&flow->streams), &given.document);
     if (status != STATUS_OK) {
         fail(flow, status);
     } else {
@@ -240,7 +251,7 @@ static void obey(struct command_flow *flow)
         return;
     }
     if (decision->outcome == DECISION_INVALID) {
-        add_faults(flow, &decision->faults);
+        fault_list_add_all(&flow->faults, flow->arena, &decision->faults);
         answer_invalid(flow);
         return;
     }
@@ -335,45 +346,49 @@ const struct stream_query *command_flow_queries(struct command_flow *flow, size_
 {
     if (flow->stage == STAGE_REPLAY) {
         *count = 1;
-        return &flow->replay_query;
+        return &flow->replay.query;
     }
     return command_streams_queries(&flow->streams, count);
 }
 
-static void take_replay(struct command_flow *flow, const struct stream_rows *rows)
+// Once a key is found, something was done under it: "not begun" would be a lie.
+static void go_on_replaying(struct command_flow *flow, enum status status)
 {
-    enum status status =
-        document_fold_rows(&flow->replay, rows->rows, rows->count, flow->key.version);
-    if (status != STATUS_OK) {
-        command_flow_fail(flow, status);
-        return;
-    }
-    if (rows->more && flow->replay.version < flow->key.version && rows->count > 0) {
-        flow->replay_query.after_version = rows->rows[rows->count - 1].version;
-        return;
-    }
     struct command_answer given = {
-        .kind = ANSWER_DONE, .status = flow->key.status, .replayed = true};
-    status = document_fold_answer(&flow->replay, &given.document);
-    if (status != STATUS_OK) {
-        command_flow_fail(flow, status);
-        return;
+        .kind = ANSWER_DONE, .status = flow->replay.key.status, .replayed = true};
+    flow->between_pages = flow->replay.more && flow->replay.fold.version > 0;
+    if (status == STATUS_OK && !flow->replay.more) {
+        status = document_fold_finish(&flow->replay.fold, &given.document);
+        answer(flow, given);
     }
-    answer(flow, given);
+    if (status != STATUS_OK) {
+        flow->stage = STAGE_REPLAY;
+        fail(flow, is_limit(status) ? status : STATUS_UNKNOWN);
+    }
 }
 
 void command_flow_take_streams(struct command_flow *flow, const struct stream_rows *streams)
 {
     if (flow->stage == STAGE_REPLAY) {
-        take_replay(flow, streams);
+        go_on_replaying(flow, command_replay_take(&flow->replay, streams));
         return;
     }
     enum status status = command_streams_take(&flow->streams, streams);
+    flow->version_read = command_streams_target_version(&flow->streams);
+    flow->between_pages = !command_streams_complete(&flow->streams);
     if (status != STATUS_OK) {
         fail(flow, status);
-    } else if (command_streams_complete(&flow->streams)) {
+    } else if (!flow->between_pages) {
         flow->stage = STAGE_DECIDE;
     }
+}
+
+const struct snapshot *command_flow_snapshots(const struct command_flow *flow, size_t *count)
+{
+    bool replaying = flow->replay.memory.arena != NULL;
+    *count = replaying ? flow->replay.snapshot_count : 0;
+    return flow->reading && !replaying ? command_streams_snapshots(&flow->streams, count)
+                                       : &flow->replay.snapshot;
 }
 
 const struct append_item *command_flow_item(struct command_flow *flow)
@@ -381,29 +396,17 @@ const struct append_item *command_flow_item(struct command_flow *flow)
     return &flow->item;
 }
 
-// The fingerprint is of method, path and body, and a target may stand elsewhere, in the query or in
-// a header. The key was stored with its stream, so that the two together are compared.
-static bool is_of_another_target(const struct command_flow *flow, const struct append_key *key)
-{
-    return !flow->request.type->creates && !uuid_eq(key->stream, flow->request.target);
-}
-
 // The first answer again, as of its version.
 static void replay(struct command_flow *flow, const struct append_key *key)
 {
-    if (is_of_another_target(flow, key)) {
+    if (command_replay_is_of_another(key, flow->request.type, flow->request.target)) {
         answer(flow, (struct command_answer){.kind = ANSWER_KEY_REUSED});
         return;
     }
-    flow->key = *key;
-    document_fold_init(&flow->replay, context_projection_of(flow->request.type->category),
-                       flow->request.tenant, key->stream, flow->arena);
-    flow->replay_query = (struct stream_query){.stream = key->stream};
+    command_replay_begin(&flow->replay, key, context_projection_of(flow->request.type->category),
+                         flow->request.tenant, flow->arena);
     flow->stage = STAGE_REPLAY;
-    if (flow->replay.projection == NULL) { // nothing to read: id and version say all
-        flow->replay.version = key->version;
-        take_replay(flow, &(struct stream_rows){0});
-    }
+    go_on_replaying(flow, STATUS_OK);
 }
 
 static void take_appended(struct command_flow *flow, const struct append_verdict *verdict)
@@ -413,7 +416,7 @@ static void take_appended(struct command_flow *flow, const struct append_verdict
     enum status status = command_streams_apply(&flow->streams, flow->rows, flow->item.row_count,
                                                flow->request.now, verdict->at);
     if (status == STATUS_OK) {
-        status = document_fold_answer(command_streams_document(&flow->streams), &given.document);
+        status = document_fold_finish(command_streams_document(&flow->streams), &given.document);
     }
     if (status != STATUS_OK) {
         fail(flow, STATUS_UNKNOWN); // it is done, only the answer cannot be made: ask by the key
@@ -480,8 +483,18 @@ void command_flow_take_key(struct command_flow *flow, bool known, const struct a
 
 void command_flow_fail(struct command_flow *flow, enum status status)
 {
-    // Once a key is found, something was done under it: "not begun" would be a lie.
-    fail(flow, flow->stage == STAGE_REPLAY ? STATUS_UNKNOWN : status);
+    if (status == STATUS_TIMEOUT && flow->between_pages) {
+        if (flow->stage == STAGE_REPLAY) {
+            command_replay_give_up(&flow->replay);
+        } else {
+            command_streams_give_up(&flow->streams);
+        }
+        answer_limit(flow, ANSWER_LONG_STREAM);
+        return;
+    }
+    // What the driver lacks may be there the next time.
+    enum status failure = flow->stage == STAGE_REPLAY ? STATUS_UNKNOWN : status;
+    answer(flow, (struct command_answer){.kind = ANSWER_FAILED, .failure = failure});
 }
 
 const struct command_answer *command_flow_answer(const struct command_flow *flow)

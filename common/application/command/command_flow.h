@@ -5,7 +5,8 @@
 // PARSE → LOOKUPS? → STREAMS? → decide → APPEND → answer; before a refusal the key is looked up
 // (KEY): a known key wins. A version conflict without If-Match reloads and decides again, at most
 // `attempts_max` times. A duplicate, and every answer that needs the document, asks for the
-// stream's events (DOCUMENT) unless the flow has folded them itself.
+// stream's events (DOCUMENT) unless the flow has folded them itself. Streams and documents begin at
+// snapshots where there are some.
 #pragma once
 
 #include <stdbool.h>
@@ -65,19 +66,22 @@ enum command_answer_kind {
     ANSWER_PRECONDITION, // 412: version
     ANSWER_KEY_REUSED,   // 422
     ANSWER_CONTENDED,    // 503: conflicts past attempts_max, nothing written
+    ANSWER_LONG_STREAM,  // 503, replayed 504: not read to its end in time: stream, version reached
+    ANSWER_TOO_LARGE,    // 507: past a limit of memory, whenever it is sent: stream, version
     ANSWER_FAILED,       // 503 or 504: see status
 };
 
 struct command_answer {
     enum command_answer_kind kind;
     int16_t status; // ANSWER_DONE: the HTTP status
-    bool replayed;
-    bool appended; // this request wrote something: the document goes to Redis
+    bool replayed;  // also of a limit: the command itself was done before
+    bool appended;  // this request wrote something: the document goes to Redis
     struct document document;
     const struct fault_list *faults;
     struct str code;
     struct str detail;
-    int32_t version; // ANSWER_PRECONDITION: the current one
+    int32_t version;    // ANSWER_PRECONDITION: the current one
+    struct uuid stream; // ANSWER_LONG_STREAM, _TOO_LARGE
     enum status failure;
 };
 
@@ -94,6 +98,10 @@ void command_flow_take_lookups(struct command_flow *flow, const struct lookup_ro
 const struct stream_query *command_flow_queries(struct command_flow *flow, size_t *count);
 void command_flow_take_streams(struct command_flow *flow, const struct stream_rows *streams);
 
+// What the last take_streams, or a fail between two pages, made worth keeping, so that the next one
+// need not read it; until the flow is given anything else.
+const struct snapshot *command_flow_snapshots(const struct command_flow *flow, size_t *count);
+
 const struct append_item *command_flow_item(struct command_flow *flow);
 void command_flow_take_verdict(struct command_flow *flow, const struct append_verdict *verdict);
 
@@ -101,7 +109,8 @@ void command_flow_take_verdict(struct command_flow *flow, const struct append_ve
 const struct append_key *command_flow_key(struct command_flow *flow);
 void command_flow_take_key(struct command_flow *flow, bool known, const struct append_key *key);
 
-// A step failed: STATUS_UNAVAILABLE, TIMEOUT (not begun) or UNKNOWN.
+// A step failed: STATUS_UNAVAILABLE, TIMEOUT (not begun) or UNKNOWN. In the midst of a long stream
+// a TIMEOUT is ANSWER_LONG_STREAM.
 void command_flow_fail(struct command_flow *flow, enum status status);
 
 const struct command_answer *command_flow_answer(const struct command_flow *flow);

@@ -12,9 +12,12 @@
 #include "domain/bounded_context.h"
 
 struct loaded_stream {
-    const struct fold *state_fold; // of an own stream; NULL: a foreign one, read as its document
-    void *state;                   // own: the state; foreign: a struct str
-    int32_t version;
+    struct fold_slot own; // of an own stream; fold NULL: a foreign one, read as its document
+    int32_t own_version;  // of the own state, which a snapshot may have put ahead of the rows
+    int32_t version;      // read so far
+    struct uuid last;     // id of the row at that version
+    int32_t snapshot_at;  // version of the last snapshot known of
+    bool no_shortcut;     // its snapshots cannot be used: from the start
     bool complete;
     struct document_fold document; // of the target, and of a foreign stream
 };
@@ -24,9 +27,13 @@ struct command_streams {
     struct stream_refs refs;
     struct loaded_stream *loaded; // one a ref, as are the following
     void **states;
+    struct str *documents; // what decide gets of a foreign stream
     struct stream_query *queries;
-    size_t *query_of; // which stream a query is of
+    size_t *query_of;           // which stream a query is of
+    struct snapshot *snapshots; // two a ref
+    size_t snapshot_count;
     struct arena *arena;
+    struct fold_memory memory;
 };
 
 // Asks the command for its streams. read false: take all as new, for judging a faulty body.
@@ -37,10 +44,18 @@ enum status command_streams_begin(struct command_streams *streams, const struct 
 
 bool command_streams_complete(const struct command_streams *streams);
 
-// What is still to be read.
+// What is still to be read. Of a page nothing is kept but the states: the arena is bounded by them,
+// not by the streams' lengths.
 const struct stream_query *command_streams_queries(struct command_streams *streams, size_t *count);
 enum status command_streams_take(struct command_streams *streams,
                                  const struct stream_rows *rows) MUST_CHECK;
+
+// Its time has ended between two pages: what was read becomes snapshots.
+void command_streams_give_up(struct command_streams *streams);
+
+// What the last of the two made worth keeping; until the next take.
+const struct snapshot *command_streams_snapshots(const struct command_streams *streams,
+                                                 size_t *count);
 
 // For decide; lookups and effect are the caller's to fill.
 struct decide_input command_streams_input(const struct command_streams *streams,

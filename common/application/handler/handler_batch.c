@@ -96,11 +96,17 @@ static void start_reading(struct handler_batch *batch, struct batch_stream *stre
     stream->reading = true;
 }
 
-static int16_t snapshot_version_of(const struct batch_stream *stream)
+// Of the state, or of the document when it is another context's.
+static struct stream_query query_for(const struct batch_stream *stream)
 {
-    bool usable = stream->view_count == 1 && !stream->views[0].foreign && !stream->no_shortcut &&
-                  stream->views[0].fold->decode != NULL;
-    return usable ? stream->views[0].fold->version : 0;
+    struct stream_query query = {.stream = stream->id, .after_version = stream->version};
+    const struct batch_view *view = &stream->views[0];
+    if (stream->view_count != 1 || stream->no_shortcut || view->fold->decode == NULL) {
+        return query;
+    }
+    int16_t *codec = view->foreign ? &query.document_codec : &query.state_codec;
+    *codec = view->fold->version;
+    return query;
 }
 
 static void list_query(struct handler_batch *batch, int32_t at)
@@ -114,10 +120,7 @@ static void list_query(struct handler_batch *batch, int32_t at)
         return;
     }
     batch->query_streams[batch->query_count] = at;
-    batch->queries[batch->query_count++] =
-        (struct stream_query){.stream = stream->id,
-                              .after_version = stream->version,
-                              .snapshot_version = snapshot_version_of(stream)};
+    batch->queries[batch->query_count++] = query_for(stream);
 }
 
 void handler_batch_list_queries(struct handler_batch *batch)
@@ -135,19 +138,21 @@ void handler_batch_list_queries(struct handler_batch *batch)
 static bool take_snapshot(struct handler_batch *batch, struct batch_stream *stream,
                           const struct stream_rows *rows)
 {
-    if (rows->snapshot_at <= stream->version) {
+    struct batch_view *view = &stream->views[0];
+    bool foreign = stream->view_count == 1 && view->foreign;
+    const struct stream_snapshot *given = foreign ? &rows->document : &rows->state;
+    if (given->version <= stream->version) {
         return true;
     }
     void *state = NULL;
-    const struct batch_view *view = &stream->views[0];
-    if (stream->view_count != 1 ||
-        view->fold->decode(rows->snapshot, batch->arena, &state) != STATUS_OK) {
+    if (stream->view_count != 1 || !str_eq(given->category, stream->category) ||
+        view->fold->decode(given->bytes, batch->arena, &state) != STATUS_OK) {
         stream->no_shortcut = true;
         stream->reading = false;
         return false;
     }
-    stream->views[0].state = state;
-    stream->version = rows->snapshot_at;
+    view->state = state;
+    stream->version = given->version;
     return true;
 }
 

@@ -188,9 +188,11 @@ static void keep_state(struct handler_batch *batch, struct batch_stream *stream)
     if (due && batch->snapshot_count < batch->stream_count) {
         batch->snapshots[batch->snapshot_count++] =
             (struct snapshot){.stream = stream->id,
+                              .kind = SNAPSHOT_STATE,
+                              .codec = stream->views[0].fold->version,
                               .version = stream->version,
-                              .state_version = stream->views[0].fold->version,
-                              .state = state};
+                              .event = stream->last,
+                              .bytes = state};
     }
 }
 

@@ -114,6 +114,7 @@ static void apply_row(struct handler_batch *batch, struct batch_stream *stream,
                       const struct reaction_row *row, instant_us now)
 {
     stream->version++;
+    stream->last = row->id;
     struct event_view event = {.stream = stream->id,
                                .version = stream->version,
                                .id = row->id,

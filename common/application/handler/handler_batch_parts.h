@@ -25,6 +25,7 @@ struct batch_stream {
     bool no_shortcut;  // cached state or snapshot could not be read: from the start
     int32_t committed; // version in the log
     int32_t version;   // with the rows decided on top
+    struct uuid last;  // id of the last row decided on top
     int32_t cached;    // version of the state in the cache; 0: none
     int32_t item_at;   // index in the item that is being built
     struct batch_view views[STREAM_VIEWS_MAX];

@@ -111,26 +111,46 @@ struct append_verdict {
     struct str cause;          // ITEM_REFUSED: what the server said, in the arena
 };
 
-// A stream to read: its rows after a version, with the newest snapshot if that saves reading.
-struct stream_query {
-    struct uuid stream;
-    int32_t after_version;    // 0: from the start
-    int16_t snapshot_version; // take a snapshot of this state version if one is newer; 0: none
-};
-
-struct stream_rows {
-    int32_t snapshot_at; // 0: no snapshot; else the rows begin after this version
-    struct str snapshot; // encoded state
-    struct recorded_event *rows;
-    size_t count;
-    bool more; // the limit cut it short: read on after the last row
-};
+// What a stream has come to at a version, in its context's encoding. It stands on a row of the log,
+// which says whose it is: one whose row the log does not have (it was restored from an older copy,
+// perhaps) is never handed out, nor one whose bytes have changed. May be lost at any time.
+enum { SNAPSHOT_BYTES_MAX = 1024 * 1024 };
+enum snapshot_kind { SNAPSHOT_STATE, SNAPSHOT_DOCUMENT };
 
 struct snapshot {
     struct uuid stream;
-    int32_t version;
-    int16_t state_version;
-    struct str state;
+    enum snapshot_kind kind;
+    int16_t codec;     // version of the encoding; one of another encoding is another snapshot
+    int32_t version;   // of the stream
+    struct uuid event; // id of the row at that version
+    struct str bytes;
+};
+
+// A stream to read: its rows after a version, with the newest snapshots if they save reading.
+struct stream_query {
+    struct uuid stream;
+    int32_t after_version;  // 0: from the start
+    int32_t until_version;  // nothing beyond it; 0: to the end
+    int16_t state_codec;    // take a snapshot of the state in this encoding; 0: none
+    int16_t document_codec; // the same of the document
+};
+
+struct stream_snapshot {
+    int32_t version; // 0: none
+    struct str bytes;
+    struct log_cursor at; // of the row that it stands on, as are the following
+    struct str tenant;
+    struct str category;
+};
+
+// Snapshots come only when all that were asked for are there; then the rows begin after the older
+// of them.
+struct stream_rows {
+    struct stream_snapshot state;
+    struct stream_snapshot document;
+    struct recorded_event *rows;
+    size_t count;
+    bool more; // the limit cut it short: read on after the last row
 };
 
 struct event_store;
@@ -162,7 +182,9 @@ typedef enum status event_store_read_tail_fn(struct event_store *store, struct l
                                              struct recorded_event **rows, size_t *count,
                                              struct log_cursor *next) MUST_CHECK;
 
-// Keeps snapshots; an older version never replaces a newer one. May be lost at any time.
+// Keeps snapshots that stand on a row of the log; others are left out. Of a state the newest stays;
+// of a document one in a thousand versions too, for who asks what it was. At most SNAPSHOTS_MAX.
+enum { SNAPSHOTS_MAX = 1024 };
 typedef enum status event_store_save_snapshots_fn(struct event_store *store,
                                                   const struct snapshot *snapshots,
                                                   size_t count) MUST_CHECK;

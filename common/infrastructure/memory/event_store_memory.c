@@ -216,7 +216,6 @@ void event_store_memory_free(struct event_store *base)
     HASH_CLEAR(hh, store->keys);
     HASH_CLEAR(hh, store->inbox);
     HASH_CLEAR(hh, store->timers);
-    HASH_CLEAR(hh, store->snapshots);
     arena_free(&store->arena);
     free(store);
 }

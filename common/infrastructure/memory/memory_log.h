@@ -13,11 +13,14 @@ struct kept_row {
     struct kept_row *next_in_log;
 };
 
+struct kept_snapshot;
+
 struct kept_stream {
     struct uuid id;
     int32_t version;
     struct kept_row *first;
     struct kept_row *last;
+    struct kept_snapshot *snapshots;
     UT_hash_handle hh;
 };
 
@@ -38,7 +41,7 @@ struct kept_timer {
 
 struct kept_snapshot {
     struct snapshot snapshot;
-    UT_hash_handle hh;
+    struct kept_snapshot *next; // no order
 };
 
 struct memory_store {
@@ -50,7 +53,6 @@ struct memory_store {
     struct kept_key *keys;
     struct kept_inbox *inbox;
     struct kept_timer *timers;
-    struct kept_snapshot *snapshots;
     uint64_t tx;
     int64_t position;
 };

@@ -4,6 +4,8 @@
 
 #include "infrastructure/memory/memory_log.h"
 
+enum { DOCUMENT_STEP = 1000, OTHER_CODEC_BEHIND_MAX = 10000 };
+
 static enum status copy_event(const struct recorded_event *event, struct arena *arena,
                               struct recorded_event *copy)
 {
@@ -18,11 +20,16 @@ static enum status copy_event(const struct recorded_event *event, struct arena *
     return kept ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
-static enum status read_rows(const struct kept_stream *stream, int32_t after, size_t limit,
-                             struct arena *arena, struct stream_rows *rows)
+static int32_t until_of(const struct stream_query *query, const struct kept_stream *stream)
 {
-    size_t ahead =
-        stream == NULL || stream->version <= after ? 0 : (size_t)(stream->version - after);
+    int32_t last = stream == NULL ? 0 : stream->version;
+    return query->until_version > 0 && query->until_version < last ? query->until_version : last;
+}
+
+static enum status read_rows(const struct kept_stream *stream, int32_t after, int32_t until,
+                             size_t limit, struct arena *arena, struct stream_rows *rows)
+{
+    size_t ahead = until <= after ? 0 : (size_t)(until - after);
     rows->more = ahead > limit;
     ahead = rows->more ? limit : ahead;
     rows->rows = arena_array(arena, ahead + 1, sizeof(*rows->rows));
@@ -42,23 +49,76 @@ static enum status read_rows(const struct kept_stream *stream, int32_t after, si
     return STATUS_OK;
 }
 
+// The row that a snapshot stands on; NULL: the log does not have it.
+static const struct kept_row *row_under(const struct kept_stream *stream,
+                                        const struct snapshot *snapshot)
+{
+    const struct kept_row *at = stream->first;
+    while (at != NULL && at->event.version < snapshot->version) {
+        at = at->next_in_stream;
+    }
+    bool stands = at != NULL && at->event.version == snapshot->version &&
+                  uuid_eq(at->event.id, snapshot->event);
+    return stands ? at : NULL;
+}
+
+static const struct snapshot *find_snapshot(const struct kept_stream *stream,
+                                            const struct stream_query *query,
+                                            enum snapshot_kind kind, int16_t codec)
+{
+    const struct snapshot *found = NULL;
+    const struct kept_snapshot *at = stream == NULL || codec == 0 ? NULL : stream->snapshots;
+    for (; at != NULL; at = at->next) {
+        const struct snapshot *snapshot = &at->snapshot;
+        if (snapshot->kind == kind && snapshot->codec == codec &&
+            snapshot->version > query->after_version &&
+            snapshot->version <= until_of(query, stream) &&
+            (found == NULL || snapshot->version > found->version)) {
+            found = snapshot;
+        }
+    }
+    return found;
+}
+
+static enum status copy_snapshot(const struct kept_stream *stream, const struct snapshot *snapshot,
+                                 struct arena *arena, struct stream_snapshot *copy)
+{
+    if (snapshot == NULL) {
+        return STATUS_OK;
+    }
+    const struct recorded_event *row = &row_under(stream, snapshot)->event;
+    *copy = (struct stream_snapshot){.version = snapshot->version,
+                                     .bytes = arena_str(arena, snapshot->bytes),
+                                     .at = row->at,
+                                     .tenant = arena_str(arena, row->tenant),
+                                     .category = arena_str(arena, row->category)};
+    bool kept =
+        copy->bytes.data != NULL && copy->tenant.data != NULL && copy->category.data != NULL;
+    return kept ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
 static enum status read_stream(const struct memory_store *store, const struct stream_query *query,
                                size_t limit, struct arena *arena, struct stream_rows *rows)
 {
-    *rows = (struct stream_rows){.snapshot = STR("")};
-    const struct kept_snapshot *kept = NULL;
-    HASH_FIND(hh, store->snapshots, &query->stream, sizeof(query->stream), kept);
+    const struct kept_stream *stream = memory_log_stream(store, query->stream);
+    const struct snapshot *state = find_snapshot(stream, query, SNAPSHOT_STATE, query->state_codec);
+    const struct snapshot *document =
+        find_snapshot(stream, query, SNAPSHOT_DOCUMENT, query->document_codec);
     int32_t after = query->after_version;
-    if (kept != NULL && query->snapshot_version > 0 && kept->snapshot.version > after &&
-        kept->snapshot.state_version == query->snapshot_version) {
-        after = kept->snapshot.version;
-        rows->snapshot_at = after;
-        rows->snapshot = arena_str(arena, kept->snapshot.state);
-        if (rows->snapshot.data == NULL) {
-            return STATUS_NO_MEMORY;
+    *rows = (struct stream_rows){.count = 0};
+    if ((state != NULL || query->state_codec == 0) &&
+        (document != NULL || query->document_codec == 0) && (state != NULL || document != NULL)) {
+        int32_t older = state == NULL ? document->version : state->version;
+        after = document != NULL && document->version < older ? document->version : older;
+        enum status status = copy_snapshot(stream, state, arena, &rows->state);
+        if (status == STATUS_OK) {
+            status = copy_snapshot(stream, document, arena, &rows->document);
+        }
+        if (status != STATUS_OK) {
+            return status;
         }
     }
-    return read_rows(memory_log_stream(store, query->stream), after, limit, arena, rows);
+    return read_rows(stream, after, until_of(query, stream), limit, arena, rows);
 }
 
 enum status memory_log_read(struct event_store *base, const struct stream_query *queries,
@@ -116,36 +176,62 @@ enum status memory_log_read_tail(struct event_store *base, struct log_cursor aft
     return STATUS_OK;
 }
 
-static bool replaces(const struct snapshot *newer, const struct snapshot *older)
+// What an older one is kept for: see event_store_save_snapshots.
+static bool outlives(const struct snapshot *older, const struct snapshot *newer)
 {
-    return newer->version > older->version ||
-           (newer->version == older->version && newer->state_version != older->state_version);
+    if (older->kind != newer->kind || older->version >= newer->version) {
+        return true;
+    }
+    if (older->codec != newer->codec) {
+        return older->version >= newer->version - OTHER_CODEC_BEHIND_MAX;
+    }
+    return older->kind == SNAPSHOT_DOCUMENT &&
+           older->version / DOCUMENT_STEP != newer->version / DOCUMENT_STEP;
+}
+
+static bool is_outdone(const struct kept_stream *stream, const struct snapshot *snapshot)
+{
+    for (const struct kept_snapshot *at = stream->snapshots; at != NULL; at = at->next) {
+        bool same = at->snapshot.kind == snapshot->kind && at->snapshot.codec == snapshot->codec;
+        if (same &&
+            (at->snapshot.version == snapshot->version ||
+             (at->snapshot.version > snapshot->version && snapshot->kind == SNAPSHOT_STATE))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static enum status keep_snapshot(struct memory_store *store, const struct snapshot *snapshot)
 {
-    struct kept_snapshot *kept = NULL;
-    HASH_FIND(hh, store->snapshots, &snapshot->stream, sizeof(snapshot->stream), kept);
-    if (kept != NULL && !replaces(snapshot, &kept->snapshot)) {
+    struct kept_stream *stream = memory_log_stream(store, snapshot->stream);
+    if (stream == NULL || row_under(stream, snapshot) == NULL || is_outdone(stream, snapshot)) {
         return STATUS_OK;
     }
-    struct str state = arena_str(&store->arena, snapshot->state);
-    struct kept_snapshot *fresh = kept == NULL ? arena_alloc(&store->arena, sizeof(*fresh)) : kept;
-    if (state.data == NULL || fresh == NULL) {
+    struct str bytes = arena_str(&store->arena, snapshot->bytes);
+    struct kept_snapshot *fresh = arena_alloc(&store->arena, sizeof(*fresh));
+    if (bytes.data == NULL || fresh == NULL) {
         return STATUS_FULL;
     }
     fresh->snapshot = *snapshot;
-    fresh->snapshot.state = state;
-    if (kept == NULL) {
-        HASH_ADD(hh, store->snapshots, snapshot.stream, sizeof(fresh->snapshot.stream), fresh);
+    fresh->snapshot.bytes = bytes;
+    struct kept_snapshot **at = &stream->snapshots;
+    while (*at != NULL) {
+        if (outlives(&(*at)->snapshot, snapshot)) {
+            at = &(*at)->next;
+        } else {
+            *at = (*at)->next;
+        }
     }
+    fresh->next = stream->snapshots;
+    stream->snapshots = fresh;
     return STATUS_OK;
 }
 
 enum status memory_log_save_snapshots(struct event_store *base, const struct snapshot *snapshots,
                                       size_t count)
 {
-    enum status status = count == 0 ? STATUS_INVALID : STATUS_OK;
+    enum status status = count == 0 || count > SNAPSHOTS_MAX ? STATUS_INVALID : STATUS_OK;
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         status = keep_snapshot(memory_store_of(base), &snapshots[i]);
     }

@@ -5,7 +5,7 @@
 #include "infrastructure/postgres/binary.h"
 #include "infrastructure/postgres/statement.h"
 
-enum { READ_ROWS_MAX = 100000, SNAPSHOTS_MAX = 1024 };
+enum { READ_ROWS_MAX = 100000 };
 
 // A copy in the arena; the same text as the last row's is kept once.
 static struct str keep_text(struct binary_row *row, int column, struct str last,
@@ -61,33 +61,48 @@ static enum status read_event(struct binary_row *row, const struct event_columns
     return row->bad ? STATUS_MALFORMED : kept ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
-enum status statement_read_streams(const struct stream_query *queries, size_t count, size_t limit,
-                                   struct arena *arena, struct statement *statement)
+static void add_queries(struct binary_params *params, const struct stream_query *queries,
+                        size_t count, struct arena *arena)
 {
-    static const Oid types[] = {OID_UUID_ARRAY, OID_INT4_ARRAY, OID_INT2_ARRAY, OID_INT4};
-    if (count == 0 || count > READ_QUERIES_MAX || limit == 0 || limit > READ_ROWS_MAX) {
-        return STATUS_INVALID;
-    }
     struct binary_array ids;
     struct binary_array after;
-    struct binary_array snapshots;
+    struct binary_array until;
+    struct binary_array states;
+    struct binary_array documents;
     binary_array_begin(&ids, arena, OID_UUID, count, count * 16);
     binary_array_begin(&after, arena, OID_INT4, count, count * 4);
-    binary_array_begin(&snapshots, arena, OID_INT2, count, count * 2);
+    binary_array_begin(&until, arena, OID_INT4, count, count * 4);
+    binary_array_begin(&states, arena, OID_INT2, count, count * 2);
+    binary_array_begin(&documents, arena, OID_INT2, count, count * 2);
     for (size_t i = 0; i < count; i++) {
         binary_array_uuid(&ids, queries[i].stream);
         binary_array_int4(&after, queries[i].after_version);
-        binary_array_int2(&snapshots, queries[i].snapshot_version);
+        binary_array_int4(&until, queries[i].until_version);
+        binary_array_int2(&states, queries[i].state_codec);
+        binary_array_int2(&documents, queries[i].document_codec);
+    }
+    binary_param_array(params, &ids);
+    binary_param_array(params, &after);
+    binary_param_array(params, &until);
+    binary_param_array(params, &states);
+    binary_param_array(params, &documents);
+}
+
+enum status statement_read_streams(const struct stream_query *queries, size_t count, size_t limit,
+                                   struct arena *arena, struct statement *statement)
+{
+    static const Oid types[] = {OID_UUID_ARRAY, OID_INT4_ARRAY, OID_INT4_ARRAY,
+                                OID_INT2_ARRAY, OID_INT2_ARRAY, OID_INT4};
+    if (count == 0 || count > READ_QUERIES_MAX || limit == 0 || limit > READ_ROWS_MAX) {
+        return STATUS_INVALID;
     }
     struct binary_params params;
     binary_params_begin(&params, statement, arena, "read_streams",
                         "select ordinal, kind, version, epoch, tx, position, event_id, tenant,"
                         " category, type, schema_version, data, meta, recorded_at"
-                        " from comanda.read_streams($1, $2, $3, $4)",
+                        " from comanda.read_streams($1, $2, $3, $4, $5, $6)",
                         types);
-    binary_param_array(&params, &ids);
-    binary_param_array(&params, &after);
-    binary_param_array(&params, &snapshots);
+    add_queries(&params, queries, count, arena);
     binary_param_int4(&params, (int32_t)limit + 1); // one more tells whether there are more
     return params.status;
 }
@@ -107,14 +122,20 @@ static const struct event_columns stream_columns = {.kind = 1,
                                                     .recorded_at = 13};
 
 static enum status read_snapshot(struct binary_row *row, struct arena *arena,
-                                 struct stream_rows *stream)
+                                 struct stream_snapshot *snapshot)
 {
-    stream->snapshot_at = binary_int4(row, stream_columns.version);
-    stream->snapshot = arena_str(arena, binary_bytes(row, stream_columns.data));
-    if (row->bad || stream->count > 0) {
-        return STATUS_MALFORMED;
-    }
-    return stream->snapshot.data == NULL ? STATUS_NO_MEMORY : STATUS_OK;
+    const struct event_columns *at = &stream_columns;
+    *snapshot =
+        (struct stream_snapshot){.version = binary_int4(row, at->version),
+                                 .at = {.epoch = binary_int4(row, at->epoch),
+                                        .tx = (uint64_t)binary_int8(row, at->tx),
+                                        .position = binary_int8(row, at->position)},
+                                 .bytes = arena_str(arena, binary_bytes(row, at->data)),
+                                 .tenant = arena_str(arena, binary_bytes(row, at->tenant)),
+                                 .category = arena_str(arena, binary_bytes(row, at->category))};
+    bool kept = snapshot->bytes.data != NULL && snapshot->tenant.data != NULL &&
+                snapshot->category.data != NULL;
+    return row->bad ? STATUS_MALFORMED : kept ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 // Rows come by ordinal, so a stream's rows are one run of `all`. used: of `all` so far.
@@ -128,8 +149,12 @@ static enum status read_stream_row(struct binary_row *row, const struct stream_q
         return STATUS_MALFORMED;
     }
     struct stream_rows *stream = &streams[ordinal - 1];
-    if (str_eq(binary_bytes(row, stream_columns.kind), STR("snapshot"))) {
-        return read_snapshot(row, arena, stream);
+    struct str kind = binary_bytes(row, stream_columns.kind);
+    if (str_eq(kind, STR("state"))) {
+        return read_snapshot(row, arena, &stream->state);
+    }
+    if (str_eq(kind, STR("document"))) {
+        return read_snapshot(row, arena, &stream->document);
     }
     if (stream->count == limit) {
         stream->more = true;
@@ -165,9 +190,6 @@ enum status statement_read_streams_read(const PGresult *result, const struct str
         if (status != STATUS_OK) {
             return status;
         }
-    }
-    for (size_t i = 0; i < count; i++) {
-        read[i].snapshot = read[i].snapshot_at == 0 ? STR("") : read[i].snapshot;
     }
     memcpy(streams, read, count * sizeof(*read));
     return STATUS_OK;
@@ -294,31 +316,39 @@ enum status statement_find_keys_read(const PGresult *result, const struct uuid *
 enum status statement_save_snapshots(const struct snapshot *snapshots, size_t count,
                                      struct arena *arena, struct statement *statement)
 {
-    static const Oid types[] = {OID_UUID_ARRAY, OID_INT4_ARRAY, OID_INT2_ARRAY, OID_JSON_ARRAY};
+    static const Oid types[] = {OID_UUID_ARRAY, OID_TEXT_ARRAY, OID_INT2_ARRAY,
+                                OID_INT4_ARRAY, OID_UUID_ARRAY, OID_JSON_ARRAY};
     if (count == 0 || count > SNAPSHOTS_MAX) {
         return STATUS_INVALID;
     }
     struct binary_array streams;
+    struct binary_array kinds;
+    struct binary_array codecs;
     struct binary_array versions;
-    struct binary_array state_versions;
+    struct binary_array events;
     struct binary_array states;
     binary_array_begin(&streams, arena, OID_UUID, count, count * 16);
+    binary_array_begin(&kinds, arena, OID_TEXT, count, count * 8);
+    binary_array_begin(&codecs, arena, OID_INT2, count, count * 2);
     binary_array_begin(&versions, arena, OID_INT4, count, count * 4);
-    binary_array_begin(&state_versions, arena, OID_INT2, count, count * 2);
+    binary_array_begin(&events, arena, OID_UUID, count, count * 16);
     binary_array_begin(&states, arena, OID_JSON, count, count * 256);
     for (size_t i = 0; i < count; i++) {
+        bool document = snapshots[i].kind == SNAPSHOT_DOCUMENT;
         binary_array_uuid(&streams, snapshots[i].stream);
+        binary_array_bytes(&kinds, document ? STR("document") : STR("state"));
+        binary_array_int2(&codecs, snapshots[i].codec);
         binary_array_int4(&versions, snapshots[i].version);
-        binary_array_int2(&state_versions, snapshots[i].state_version);
-        binary_array_bytes(&states, snapshots[i].state);
+        binary_array_uuid(&events, snapshots[i].event);
+        binary_array_bytes(&states, snapshots[i].bytes);
     }
     struct binary_params params;
     binary_params_begin(&params, statement, arena, "save_snapshots",
-                        "select comanda.save_snapshots($1, $2, $3, $4)", types);
-    binary_param_array(&params, &streams);
-    binary_param_array(&params, &versions);
-    binary_param_array(&params, &state_versions);
-    binary_param_array(&params, &states);
+                        "select comanda.save_snapshots($1, $2, $3, $4, $5, $6)", types);
+    struct binary_array *columns[] = {&streams, &kinds, &codecs, &versions, &events, &states};
+    for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+        binary_param_array(&params, columns[i]);
+    }
     return params.status;
 }
 

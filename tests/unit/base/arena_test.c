@@ -86,3 +86,34 @@ Test(arena, given_text_when_copied_then_it_ends_with_a_nul)
     cr_assert_eq(printed.len, 4);
     arena_free(&arena);
 }
+
+Test(arena, given_a_mark_when_rewound_then_what_was_before_stays_and_the_rest_is_given_back)
+{
+    struct arena arena;
+    arena_init(&arena, 64, 1000);
+    char *before = arena_alloc(&arena, 32);
+    struct arena_mark mark = arena_mark(&arena);
+    memset(before, 'x', 32);
+    for (int i = 0; i < 3; i++) {
+        char *first = arena_alloc(&arena, 32);
+        cr_assert_eq(first, before + 32);
+        cr_assert_not_null(arena_alloc(&arena, 900));
+        cr_assert_null(arena_alloc(&arena, 100));
+        arena_rewind(&arena, mark);
+        cr_assert_eq(arena.used, 32);
+        cr_assert_eq(before[31], 'x');
+    }
+    arena_free(&arena);
+}
+
+Test(arena, given_a_mark_of_an_empty_arena_when_rewound_then_it_is_empty)
+{
+    struct arena arena;
+    arena_init(&arena, 64, 1000);
+    struct arena_mark mark = arena_mark(&arena);
+    cr_assert_not_null(arena_alloc(&arena, 900));
+    arena_rewind(&arena, mark);
+    cr_assert_eq(arena.used, 0);
+    cr_assert_not_null(arena_alloc(&arena, 1000));
+    arena_free(&arena);
+}

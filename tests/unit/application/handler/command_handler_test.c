@@ -296,7 +296,7 @@ Test(command_handler, given_snapshots_when_handled_then_they_are_kept_and_used)
     struct incoming in[4] = {opens(1), adds(2, 1), adds(3, 1), adds(4, 1)};
     (void)when_handled(in, 4);
     struct stream_rows rows;
-    const struct stream_query query = {.stream = counter, .snapshot_version = 1};
+    const struct stream_query query = {.stream = counter, .state_codec = 1};
     cr_assert_eq(event_store_read(store, &query, 1, 1000, &arena, &rows), STATUS_OK);
-    cr_assert_geq(rows.snapshot_at, 3);
+    cr_assert_geq(rows.state.version, 3);
 }

@@ -15,8 +15,9 @@ Test(handler_batch_streams, given_a_snapshot_when_read_then_it_goes_on_from_ther
     struct handler_batch *batch = tally_given(in, 1);
     tally_expect(batch, HANDLER_WANT_STREAMS);
     size_t count = 0;
-    cr_assert_eq(handler_batch_queries(batch, &count)[0].snapshot_version, tally_fold.version);
-    const struct stream_rows rows = {.snapshot_at = 100, .snapshot = STR("0")};
+    cr_assert_eq(handler_batch_queries(batch, &count)[0].state_codec, tally_fold.version);
+    const struct stream_rows rows = {
+        .state = {.version = 100, .bytes = STR("0"), .category = STR("tally")}};
     handler_batch_take_streams(batch, &rows);
     const struct append_item *items = tally_when_it_appends(batch, &count);
     cr_assert_eq(items[0].row_count, 1); // its state says that nothing was added yet
@@ -29,11 +30,12 @@ Test(handler_batch_streams,
     const struct incoming in[] = {tally_message(1, "add", "A")};
     struct handler_batch *batch = tally_given(in, 1);
     tally_expect(batch, HANDLER_WANT_STREAMS);
-    const struct stream_rows rows = {.snapshot_at = 100, .snapshot = STR("garbage")};
+    const struct stream_rows rows = {
+        .state = {.version = 100, .bytes = STR("garbage"), .category = STR("tally")}};
     handler_batch_take_streams(batch, &rows);
     tally_expect(batch, HANDLER_WANT_STREAMS);
     size_t count = 0;
-    cr_assert_eq(handler_batch_queries(batch, &count)[0].snapshot_version, 0);
+    cr_assert_eq(handler_batch_queries(batch, &count)[0].state_codec, 0);
     cr_assert_eq(handler_batch_queries(batch, &count)[0].after_version, 0);
 }
 
@@ -64,8 +66,9 @@ Test(handler_batch_streams, given_the_nth_event_when_appended_then_a_snapshot_is
     const struct snapshot *snapshots = handler_batch_snapshots(batch, &count);
     cr_assert_eq(count, 1);
     cr_assert_eq(snapshots[0].version, 10);
-    cr_assert_eq(snapshots[0].state_version, tally_fold.version);
-    cr_assert(str_eq(snapshots[0].state, STR("10")));
+    cr_assert_eq(snapshots[0].kind, SNAPSHOT_STATE);
+    cr_assert_eq(snapshots[0].codec, tally_fold.version);
+    cr_assert(str_eq(snapshots[0].bytes, STR("10")));
 }
 
 Test(handler_batch_streams,

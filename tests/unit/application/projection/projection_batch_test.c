@@ -176,7 +176,7 @@ Test(projection_batch, given_a_gap_when_a_later_event_comes_then_the_stream_is_r
     const struct stream_query *queries = projection_batch_queries(batch, &count);
     cr_assert_eq(count, 1);
     cr_assert_eq(queries[0].after_version, 2);
-    cr_assert_eq(queries[0].snapshot_version, 0);
+    cr_assert_eq(queries[0].state_codec, 0);
     struct recorded_event rows[] = {a_row("k", 3), a_row("k", 4), a_row("k", 5)};
     take_rows(batch, rows, 3, false);
     assert_document(the_document(batch), "k", 5); // as new as the log, not only as the message
