@@ -22,7 +22,7 @@ struct gcra_answer {
 
 // Judges one request at now_ns against the key's theoretical arrival time (0: a new key). *next_ns
 // is the time to store, refused or not: nothing is charged when refused, but a tat_ns further ahead
-// than this rate can lead to (it was stored under a slower one, or is garbage) becomes that furthest
-// point, else it would be as far ahead at each later request. Pure.
+// than this rate can lead to (it was stored under a slower one, or is garbage) becomes that
+// furthest point, else it would be as far ahead at each later request. Pure.
 struct gcra_answer gcra_judge(struct gcra_rate rate, int64_t tat_ns, int64_t now_ns,
                               int64_t *next_ns);
