@@ -13,7 +13,7 @@ extern ngx_module_t ngx_http_comanda_guard_module;
 
 enum ngx_http_comanda_limit_phase {
     NGX_HTTP_COMANDA_LIMIT_PREACCESS, // before the token is looked at: keys such as the address
-    NGX_HTTP_COMANDA_LIMIT_ACCESS,    // after it: keys such as $comanda_subject
+    NGX_HTTP_COMANDA_LIMIT_ACCESS,    // once the access phase let it in: such as $comanda_subject
 };
 
 // Each gives NGX_DECLINED (go on) or the status to refuse with, noted by ngx_http_comanda_refuse.

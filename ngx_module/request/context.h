@@ -37,11 +37,15 @@ struct ngx_http_comanda_ctx {
     struct str correlation_id;  // empty until it was asked for
     struct str traceparent;     // likewise
     bool answered;              // a header has been on its way to the client
-    unsigned charged;           // a bit a phase whose rate limits have counted this request
+    unsigned asked_in_vain;     // how often a variable asked for the principal while there was none
+    struct ngx_http_comanda_limit_state *limits; // what the rate limits did; NULL: nothing
 };
 
 // The request's context, made at the first call; NULL: no memory.
 struct ngx_http_comanda_ctx *ngx_http_comanda_ctx(ngx_http_request_t *r);
+
+// NULL: none was made yet.
+struct ngx_http_comanda_ctx *ngx_http_comanda_known_ctx(ngx_http_request_t *r);
 
 // The identity of this very request or subrequest; NULL: it has none.
 const struct ngx_http_comanda_identity *ngx_http_comanda_identity(ngx_http_request_t *r);
