@@ -224,26 +224,6 @@ ngx_int_t ngx_http_comanda_limit_check(ngx_http_request_t *r,
 
 // ---- The fields ---------------------------------------------------------------------------------
 
-// Takes out what a server behind, or an answer made before, says of its own limit.
-static void remove_header(ngx_http_request_t *r, struct str name)
-{
-    for (ngx_list_part_t *part = &r->headers_out.headers.part; part != NULL; part = part->next) {
-        ngx_table_elt_t *headers = part->elts;
-        for (ngx_uint_t i = 0; i < part->nelts; i++) {
-            if (headers[i].key.len == name.len &&
-                ngx_strncasecmp(headers[i].key.data, (u_char *)name.data, name.len) == 0) {
-                headers[i].hash = 0;
-            }
-        }
-    }
-}
-
-static ngx_int_t set_header(ngx_http_request_t *r, struct str name, struct str value)
-{
-    remove_header(r, name);
-    return ngx_http_comanda_add_header(r, name, value);
-}
-
 static ngx_int_t tell(ngx_http_request_t *r, const struct ngx_http_comanda_limit_state *state)
 {
     u_char text[128];
@@ -252,10 +232,11 @@ static ngx_int_t tell(ngx_http_request_t *r, const struct ngx_http_comanda_limit
     u_char *end = ngx_snprintf(text, sizeof(text), "\"%V\";r=%L;t=%L", &state->told->zone->name,
                                answer->remaining, full_s);
     struct str value = {(const char *)text, (size_t)(end - text)};
-    if (set_header(r, STR("RateLimit"), value) != NGX_OK) {
+    if (ngx_http_comanda_set_header(r, STR("RateLimit"), value) != NGX_OK) {
         return NGX_ERROR;
     }
-    return set_header(r, STR("RateLimit-Policy"), ngx_http_comanda_str(state->told->policy));
+    return ngx_http_comanda_set_header(r, STR("RateLimit-Policy"),
+                                       ngx_http_comanda_str(state->told->policy));
 }
 
 static ngx_int_t filter_header(ngx_http_request_t *r)

@@ -97,6 +97,14 @@ bool ngx_http_comanda_has_scope(const struct ngx_http_comanda_principal *princip
     return false;
 }
 
+void ngx_http_comanda_hear_store(ngx_http_request_t *r, enum ngx_http_comanda_heard heard)
+{
+    struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    if (ctx != NULL && ctx->store != NGX_HTTP_COMANDA_STORE_ANSWERED) {
+        ctx->store = heard;
+    }
+}
+
 static ngx_http_module_t module_context;
 
 ngx_module_t ngx_http_comanda_request_module = {

@@ -309,7 +309,19 @@ static void refused(struct batch *batch)
     }
 }
 
-static void account(struct batch *batch)
+// Shedding learns from what the server has had to do with; what never reached it tells nothing.
+static void learn(struct wait_estimate *estimate, const struct batch *batch, enum status status,
+                  int64_t took_us)
+{
+    double took_ms = (double)took_us / 1000;
+    if (status == STATUS_OK || status == STATUS_REFUSED) {
+        wait_estimate_add(estimate, batch->count, took_ms);
+    } else if (status != STATUS_UNAVAILABLE) {
+        wait_estimate_add_lost(estimate, batch->count, took_ms);
+    }
+}
+
+static void account(struct batch *batch, enum status status)
 {
     struct ngx_http_comanda_batches *batches = batch->batches;
     int64_t took_us = monotonic_us() - batch->sent_us;
@@ -319,7 +331,7 @@ static void account(struct batch *batch)
             break;
         }
     }
-    wait_estimate_add(&batches->estimate, batch->count, (double)took_us / 1000);
+    learn(&batches->estimate, batch, status, took_us);
     ngx_http_comanda_metric_observe(batches->metrics->took_us, took_us);
 }
 
@@ -327,7 +339,7 @@ static void handle_done(struct ngx_http_comanda_call *call, enum status status,
                         const PGresult *result)
 {
     struct batch *batch = ngx_queue_data(call, struct batch, call);
-    account(batch);
+    account(batch, status);
     if (status == STATUS_REFUSED) {
         refused(batch);
         return;

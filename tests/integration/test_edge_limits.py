@@ -176,13 +176,29 @@ def test_preaccess_for_a_key_that_needs_the_principal_is_refused(key):
         nginx.remove()
 
 
-@pytest.mark.parametrize("rule", ["satisfy any; allow 127.0.0.1; deny all;", "satisfy any;",
-                                  "satisfy all; allow 127.0.0.1; deny all;"])
-def test_a_limit_after_access_runs_whoever_granted_it(limited, rule):
+@pytest.mark.parametrize("rule, subject", [
+    ("satisfy any; allow 127.0.0.1; deny all;", "ana"), ("satisfy any; allow 127.0.0.1; deny all;", None),
+    ("satisfy any; deny all;", "ana"), ("satisfy all; allow 127.0.0.1; deny all;", "ana")])
+def test_a_limit_after_access_runs_whoever_granted_it(limited, rule, subject):
     nginx = limited(f"""
         location / {{ {rule} comanda_jwt key_file={{folder}}/key;
             comanda_limit zone=callers key=$arg_who rate=1r/m burst=2 phase=access; {{proxy}} }}""")
-    assert codes(nginx, 3, "/?who=ana", subject="ana") == [200, 200, 429]
+    assert codes(nginx, 3, "/?who=ana", subject=subject) == [200, 200, 429]
+
+
+def test_the_page_of_a_refusal_is_not_limited_again(limited):
+    nginx = limited("""
+        comanda_jwt key_file={folder}/key;
+        comanda_limit zone=callers key=$arg_who rate=1r/m burst=1;
+        comanda_limit zone=callers key=$comanda_subject rate=1r/m burst=2;
+        error_page 429 /page;
+        location / { {proxy} }
+        location = /page { {proxy} }""")
+    assert codes(nginx, 1, "/?who=ana", subject="ana") == [200]
+    for who in ("ana", "bruno", "carla"):
+        answer = get(nginx, f"/?who={who}", subject="ana")
+        assert answer.status_code == (200 if who == "bruno" else 429) and answer.text == "ok\n"
+    assert answer.headers["RateLimit"].startswith('"callers";r=0;') and answer.headers["Retry-After"]
 
 
 @pytest.mark.parametrize("content", [

@@ -24,6 +24,13 @@ void wait_estimate_add(struct wait_estimate *estimate, size_t commands, double m
     }
 }
 
+void wait_estimate_add_lost(struct wait_estimate *estimate, size_t commands, double ms)
+{
+    if (ms > estimate->batch_ms) {
+        wait_estimate_add(estimate, commands, ms);
+    }
+}
+
 double wait_estimate_ms(const struct wait_estimate *estimate, size_t queued, double in_flight_ms)
 {
     if (queued == 0 && in_flight_ms < 0) {

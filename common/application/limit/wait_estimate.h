@@ -10,8 +10,12 @@ struct wait_estimate {
     double command_ms; // of one command within a batch large enough to tell
 };
 
-// A batch of `commands` took `ms`, also one that failed: a slow failure is slow.
+// The server has answered a batch of `commands` after `ms`, well or not: a slow refusal is slow.
 void wait_estimate_add(struct wait_estimate *estimate, size_t commands, double ms);
+
+// A batch was sent and not answered in `ms`. Counts only if that is longer than the average: a
+// connection that breaks at once tells nothing of the server's speed.
+void wait_estimate_add_lost(struct wait_estimate *estimate, size_t commands, double ms);
 
 // Milliseconds until a command would be answered that joins behind `queued` others while the oldest
 // batch in flight is already in_flight_ms old (negative: none is). A server that stopped answering

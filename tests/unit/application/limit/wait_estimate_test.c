@@ -64,3 +64,14 @@ Test(wait_estimate, given_lone_commands_and_then_a_crowd_then_its_price_counts)
     wait_estimate_add(&estimate, 100, 400);
     cr_assert_geq(wait_estimate_ms(&estimate, 1000, -1), 4000);
 }
+
+Test(wait_estimate, given_a_connection_that_breaks_at_once_then_the_server_is_no_faster_for_it)
+{
+    struct wait_estimate estimate = given_batches_of(10, 200);
+    for (int i = 0; i < 50; i++) {
+        wait_estimate_add_lost(&estimate, 10, 0.1);
+    }
+    cr_assert_float_eq(wait_estimate_ms(&estimate, 0, 1), 399, 0.001);
+    wait_estimate_add_lost(&estimate, 10, 2000);
+    cr_assert_geq(wait_estimate_ms(&estimate, 0, 1), 800, "silence counts");
+}
