@@ -101,7 +101,7 @@ ngx_int_t ngx_http_comanda_shed_decide(ngx_http_request_t *r, struct concurrency
 
 // ---- What an answer tells -----------------------------------------------------------------------
 
-// False: the upstream was not asked, or what it said tells nothing of its speed.
+// False: the upstream was not asked, or is away.
 static bool hear_upstream(ngx_http_request_t *r, enum concurrency_outcome *outcome)
 {
     if (r->upstream_states == NULL || r->upstream_states->nelts == 0) {
@@ -112,12 +112,13 @@ static bool hear_upstream(ngx_http_request_t *r, enum concurrency_outcome *outco
     if (last->peer == NULL) { // it failed before any server was chosen
         return false;
     }
-    if (last->header_time == never && last->status == NGX_HTTP_GATEWAY_TIME_OUT) {
+    if (last->header_time == never) { // no answer, also of one that could not be reached
         *outcome = CONCURRENCY_DROPPED;
-        return true;
+        return last->status == NGX_HTTP_GATEWAY_TIME_OUT;
     }
-    *outcome = CONCURRENCY_ANSWERED;
-    return last->header_time != never && last->status < NGX_HTTP_INTERNAL_SERVER_ERROR;
+    *outcome =
+        last->status < NGX_HTTP_INTERNAL_SERVER_ERROR ? CONCURRENCY_ANSWERED : CONCURRENCY_FAILED;
+    return true;
 }
 
 static bool hear(ngx_http_request_t *r, enum concurrency_outcome *outcome)

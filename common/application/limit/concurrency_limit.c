@@ -271,8 +271,11 @@ void concurrency_limit_sample(struct concurrency_limit *limit, struct concurrenc
 {
     int64_t latency = at_least(now_ns - entered_ns, 1);
     bool answered = outcome == CONCURRENCY_ANSWERED;
-    if (answered) {
+    if (outcome != CONCURRENCY_DROPPED) {
         raise_to(&limit->progress_ns, now_ns);
+    }
+    if (outcome == CONCURRENCY_FAILED) {
+        return;
     }
     if (atomic_load(&limit->limit_milli) == 0) {
         if (answered) {

@@ -49,7 +49,8 @@ struct concurrency_claim {
 
 enum concurrency_outcome {
     CONCURRENCY_ANSWERED, // by the server, well
-    CONCURRENCY_DROPPED,  // the server's time limit passed without an answer
+    CONCURRENCY_FAILED,   // it said so: it is not silent, but this tells nothing of its speed
+    CONCURRENCY_DROPPED,  // its time limit passed without an answer
 };
 
 // A process begins in this slot: what its predecessor left in flight is gone.

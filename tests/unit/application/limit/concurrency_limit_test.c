@@ -339,6 +339,16 @@ Test(concurrency_limit, given_a_server_that_stopped_then_its_silence_counts)
     cr_assert(concurrency_limit_allows(&limit, normal, now + 2100 * ms), "one tries again");
 }
 
+Test(concurrency_limit, given_a_server_that_fails_at_once_then_it_is_neither_silent_nor_fast)
+{
+    struct concurrency_limit limit = {0};
+    int64_t now = when_so_many_come(&limit, 1, 250 * ms, CONCURRENCY_ANSWERED, second);
+    concurrency_limit_enter(&limit, 0, now);
+    now = when_so_many_come(&limit, 3000, ms, CONCURRENCY_FAILED, now);
+    cr_assert(concurrency_limit_allows(&limit, normal, now));
+    cr_assert_eq(concurrency_limit_now(&limit), 8);
+}
+
 Test(concurrency_limit, given_only_time_outs_then_few_are_let_through_and_answers_raise_it_again)
 {
     struct concurrency_limit limit = {0};
