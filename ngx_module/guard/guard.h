@@ -21,6 +21,10 @@ ngx_int_t ngx_http_comanda_limit_check(ngx_http_request_t *r,
                                        enum ngx_http_comanda_limit_phase phase);
 ngx_int_t ngx_http_comanda_shed_check(ngx_http_request_t *r);
 
+// After the access phase: asks a zone once more, and has the request take a place there. Before it
+// those whose token is refused would take one, some for as long as auth_delay says.
+ngx_int_t ngx_http_comanda_shed_begin(ngx_http_request_t *r);
+
 // A preflight of another origin is answered here; else NGX_DECLINED.
 ngx_int_t ngx_http_comanda_cors_check(ngx_http_request_t *r);
 

@@ -69,25 +69,47 @@ static ngx_int_t check_postgres(ngx_http_request_t *r, const struct loc_conf *co
     return expected > budget ? refuse(r, conf, expected - budget) : NGX_DECLINED;
 }
 
+static struct concurrency_claim claim_of(const struct loc_conf *conf)
+{
+    return (struct concurrency_claim){.budget_ns = (int64_t)conf->budget_ms * millisecond_ns,
+                                      .high = conf->high};
+}
+
 static ngx_int_t check_zone(ngx_http_request_t *r, const struct loc_conf *conf)
 {
-    struct concurrency_limit *limit = conf->zone->limit;
-    struct concurrency_claim claim = {.budget_ns = (int64_t)conf->budget_ms * millisecond_ns,
-                                      .high = conf->high};
-    if (!concurrency_limit_allows(limit, claim, monotonic_ns())) {
-        return refuse(r, conf, 0);
-    }
-    return ngx_http_comanda_shed_decide(r, limit, claim) == NGX_OK ? NGX_DECLINED
-                                                                   : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    bool allowed = concurrency_limit_allows(conf->zone->limit, claim_of(conf), monotonic_ns());
+    return allowed ? NGX_DECLINED : refuse(r, conf, 0);
+}
+
+// The page of a refusal is nothing that a server has to be spared, nor is a request that was asked
+// before an internal redirect.
+static bool is_asked(ngx_http_request_t *r, const struct loc_conf *conf)
+{
+    return conf->by != SHED_OFF && r == r->main && r->err_status == 0 &&
+           !ngx_http_comanda_shed_is_decided(r);
 }
 
 ngx_int_t ngx_http_comanda_shed_check(ngx_http_request_t *r)
 {
     const struct loc_conf *conf = ngx_http_get_module_loc_conf(r, ngx_http_comanda_shed_module);
-    if (conf->by == SHED_OFF || r != r->main || ngx_http_comanda_shed_is_decided(r)) {
+    if (!is_asked(r, conf)) {
         return NGX_DECLINED;
     }
     return conf->by == SHED_BY_ZONE ? check_zone(r, conf) : check_postgres(r, conf);
+}
+
+ngx_int_t ngx_http_comanda_shed_begin(ngx_http_request_t *r)
+{
+    const struct loc_conf *conf = ngx_http_get_module_loc_conf(r, ngx_http_comanda_shed_module);
+    if (!is_asked(r, conf) || conf->by != SHED_BY_ZONE) {
+        return NGX_DECLINED;
+    }
+    ngx_int_t rc = check_zone(r, conf); // access may have taken its time
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+    rc = ngx_http_comanda_shed_decide(r, conf->zone->limit, claim_of(conf));
+    return rc == NGX_OK ? NGX_DECLINED : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
 // ---- The zone -----------------------------------------------------------------------------------

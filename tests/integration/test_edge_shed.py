@@ -3,8 +3,12 @@
 import concurrent.futures
 import contextlib
 import http.client
+import os
 import re
+import select
+import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -12,7 +16,7 @@ import jwt
 import pytest
 import requests
 
-from daemon import until
+from daemon import free_port, until
 from upstream import Upstream
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -97,7 +101,7 @@ def test_a_server_that_cannot_be_reached_teaches_nothing(shedding, upstream):
         assert shed_of_forty(nginx, upstream) >= 25
 
 
-@pytest.mark.parametrize("content", ["try_files /none @behind;", "try_files /none /behind;",
+@pytest.mark.parametrize("content", ["try_files /none /behind;",
                                      "error_page 404 = @behind; root /none;"])
 def test_answers_behind_an_internal_redirect_are_heard(shedding, upstream, content):
     nginx = shedding(f"location / {{ {SHED} {content} }} location /behind {{ {{proxy}} }}"
@@ -105,6 +109,16 @@ def test_answers_behind_an_internal_redirect_are_heard(shedding, upstream, conte
     assert get(nginx).status_code == 200
     assert shed_of_forty(nginx, upstream) >= 25
     assert get(nginx).status_code == 200
+
+
+@pytest.mark.parametrize("body", [(), ("-d", "some"), ("-d", "x" * 100_000)])
+def test_answers_over_http2_are_heard(shedding, upstream, body):
+    port = free_port()
+    nginx = shedding(f"listen 127.0.0.1:{port} http2; location / {{ {SHED} {{proxy}} }}")
+    said = subprocess.run(["curl", "-sS", "--http2-prior-knowledge", "-w", "%{http_version}", *body,
+                           f"http://127.0.0.1:{port}/"], check=True, capture_output=True, timeout=60)
+    assert said.stdout == b"ok\n2"
+    assert shed_of_forty(nginx, upstream) >= 25
 
 
 def test_files_before_the_server_teach_nothing(shedding, upstream):
@@ -158,6 +172,20 @@ def test_clients_that_send_slowly_take_no_place(shedding):
         assert slow.makefile("rb").read().count(b"HTTP/1.1 200 OK") == 2
 
 
+def test_clients_whose_refusal_is_delayed_take_no_place(shedding):
+    nginx = shedding(f"location /late {{ {SHED} auth_delay 60s; comanda_jwt key_file={{folder}}/key;"
+                     "{proxy} }")
+    assert get(nginx, "/late").status_code == 200
+    with contextlib.ExitStack() as stack:
+        for _ in range(40):
+            refused = stack.enter_context(socket.create_connection(("127.0.0.1", nginx.port)))
+            refused.sendall(b"GET /late HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\n\r\n")
+        assert get(nginx, "/late").status_code == 200
+        refused.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            refused.recv(1)
+
+
 def test_clients_that_read_slowly_take_no_place(shedding, start_nginx):
     big = start_nginx("location / { root {folder}; }", files={"big": "x" * 8_000_000})
     nginx = shedding(f"location / {{ {SHED} proxy_max_temp_file_size 64m; proxy_pass {big.url}; }}")
@@ -169,6 +197,24 @@ def test_clients_that_read_slowly_take_no_place(shedding, start_nginx):
             until(lambda slow=slow: re.match(b"HTTP/1.1 (200|503)", slow.recv(64, socket.MSG_PEEK)),
                   "its answer begins")
         until(lambda: get(nginx, "/big").status_code == 200, "the server has ended the others")
+
+
+def test_a_killed_worker_leaves_its_places(shedding, upstream):
+    nginx = shedding(f"location / {{ {SHED} {{proxy}} }}")
+    assert get(nginx).status_code == 200
+    with upstream.held(), contextlib.ExitStack() as stack:
+        before = len(upstream.seen)
+        sent = []
+        for _ in range(16):
+            sent.append(stack.enter_context(socket.create_connection(("127.0.0.1", nginx.port))))
+            sent[-1].sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: len(select.select(sent, [], [], 0)[0]) + len(upstream.seen) == before + 16,
+              "all have come")
+        assert get(nginx).status_code == 503
+        old = nginx.workers()
+        os.kill(old[0], signal.SIGKILL)
+        until(lambda: nginx.workers() not in ([], old), "there is another worker")
+    assert get(nginx).status_code == 200
 
 
 def test_clients_that_go_away_leave_their_places(shedding, upstream):

@@ -21,6 +21,9 @@ class Upstream(http.server.ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    def handle_error(self, request, client_address):
+        """Nginx goes away from it when its client does."""
+
     @contextlib.contextmanager
     def held(self):
         """Whatever comes meanwhile waits; at the end all of it is served at once."""
