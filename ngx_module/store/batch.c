@@ -309,18 +309,6 @@ static void refused(struct batch *batch)
     }
 }
 
-// Shedding learns from what the server has had to do with; what never reached it tells nothing.
-static void learn(struct wait_estimate *estimate, const struct batch *batch, enum status status,
-                  int64_t took_us)
-{
-    double took_ms = (double)took_us / 1000;
-    if (status == STATUS_OK || status == STATUS_REFUSED) {
-        wait_estimate_add(estimate, batch->count, took_ms);
-    } else if (status != STATUS_UNAVAILABLE) {
-        wait_estimate_add_lost(estimate, batch->count, took_ms);
-    }
-}
-
 static void account(struct batch *batch, enum status status)
 {
     struct ngx_http_comanda_batches *batches = batch->batches;
@@ -331,7 +319,7 @@ static void account(struct batch *batch, enum status status)
             break;
         }
     }
-    learn(&batches->estimate, batch, status, took_us);
+    wait_estimate_add(&batches->estimate, batch->count, (double)took_us / 1000, status);
     ngx_http_comanda_metric_observe(batches->metrics->took_us, took_us);
 }
 
