@@ -39,6 +39,8 @@
     CALL(char *, content_set,                                                                      \
          (ngx_conf_t * cf, ngx_uint_t methods, ngx_http_handler_pt handler, ngx_str_t scope),      \
          (cf, methods, handler, scope))                                                            \
+    CALL(void, hear_store, (ngx_http_request_t * r, enum ngx_http_comanda_heard heard),            \
+         (r, heard))                                                                               \
     CALL(void, shed_set_store, (ngx_conf_t * cf, const struct ngx_http_comanda_shed_store *store), \
          (cf, store))                                                                              \
     CALL(struct ngx_http_comanda_metric *, counter,                                                \

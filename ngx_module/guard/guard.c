@@ -47,7 +47,8 @@ static ngx_int_t handle_precontent(ngx_http_request_t *r)
         return check_subrequest(r);
     }
     forget_refusal(r);
-    return ngx_http_comanda_limit_check(r, NGX_HTTP_COMANDA_LIMIT_ACCESS);
+    ngx_int_t rc = ngx_http_comanda_limit_check(r, NGX_HTTP_COMANDA_LIMIT_ACCESS);
+    return rc == NGX_DECLINED ? ngx_http_comanda_shed_begin(r) : rc;
 }
 
 static ngx_int_t add_handler(ngx_conf_t *cf, ngx_http_phases phase, ngx_http_handler_pt handler)

@@ -368,7 +368,11 @@ static ngx_int_t principal_variable(ngx_http_request_t *r, ngx_http_variable_val
                                     uintptr_t scopes)
 {
     const struct ngx_http_comanda_principal *principal = ngx_http_comanda_principal(r);
+    struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
     value->not_found = principal == NULL;
+    if (value->not_found && ctx != NULL) {
+        ctx->asked_in_vain++; // comanda_limit then asks again after the access phase
+    }
     if (!value->not_found) {
         struct str text = scopes ? principal->scopes : principal->subject;
         value->data = (u_char *)text.data;

@@ -3,9 +3,9 @@
 #include "answer/answer.h"
 #include "core/settings.h"
 #include "guard/guard.h"
+#include "guard/shed_measure.h"
 #include "observe/metrics.h"
 
-#include "application/limit/load_gauge.h"
 #include "base/monotonic.h"
 
 enum { BUDGET_MS_MAX = 600000, RETRY_S_MAX = 60 };
@@ -15,10 +15,10 @@ enum { NORMAL_SHARE_PERCENT = 80 };
 
 static const int64_t millisecond_ns = 1000000;
 
-static ngx_http_output_header_filter_pt next_header_filter;
+_Static_assert(NGX_MAX_PROCESSES <= CONCURRENCY_SLOTS, "a slot for each process of nginx");
 
 struct shed_zone {
-    struct load_gauge *gauge;
+    struct concurrency_limit *limit;
 };
 
 enum shed_by { SHED_OFF, SHED_BY_POSTGRES, SHED_BY_ZONE };
@@ -37,13 +37,6 @@ struct loc_conf {
     struct ngx_http_comanda_metric *shed;
 };
 
-// A request that a zone measures.
-struct measured {
-    struct load_gauge *gauge;
-    int64_t begun_ns;
-    bool over;
-};
-
 // ---- A request ----------------------------------------------------------------------------------
 
 static ngx_int_t refuse(ngx_http_request_t *r, const struct loc_conf *conf, ngx_msec_t over_ms)
@@ -54,7 +47,8 @@ static ngx_int_t refuse(ngx_http_request_t *r, const struct loc_conf *conf, ngx_
     u_char *end = ngx_sprintf(text, "%ui", seconds < RETRY_S_MAX ? seconds : RETRY_S_MAX);
     struct str value = {(const char *)text, (size_t)(end - text)};
     ngx_http_comanda_metric_add(conf->shed, 1);
-    if (ngx_http_comanda_add_header(r, STR("Retry-After"), value) != NGX_OK) {
+    if (ngx_http_comanda_shed_decide(r, NULL, (struct concurrency_claim){0}) != NGX_OK ||
+        ngx_http_comanda_add_header(r, STR("Retry-After"), value) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     return ngx_http_comanda_refuse(
@@ -62,84 +56,60 @@ static ngx_int_t refuse(ngx_http_request_t *r, const struct loc_conf *conf, ngx_
         STR("not begun: it could not be done in time; ask again later, with the same key"));
 }
 
-static void abandon(void *data)
+static ngx_int_t check_postgres(ngx_http_request_t *r, const struct loc_conf *conf)
 {
-    struct measured *measured = data;
-    if (!measured->over) {
-        load_gauge_abandon(measured->gauge, (uint32_t)ngx_process_slot);
-    }
-}
-
-// A request of a zone is in flight from here until its answer's header, or its end.
-static ngx_int_t begin_measure(ngx_http_request_t *r, struct load_gauge *gauge)
-{
-    ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(r->pool, sizeof(struct measured));
-    if (cleanup == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-    struct measured *measured = cleanup->data;
-    *measured = (struct measured){.gauge = gauge, .begun_ns = monotonic_ns()};
-    cleanup->handler = abandon;
-    load_gauge_begin(gauge, (uint32_t)ngx_process_slot, measured->begun_ns);
-    return NGX_DECLINED;
-}
-
-static struct measured *find_measured(ngx_http_request_t *r)
-{
-    for (ngx_pool_cleanup_t *cleanup = r->pool->cleanup; cleanup; cleanup = cleanup->next) {
-        if (cleanup->handler == abandon) {
-            return cleanup->data;
-        }
-    }
-    return NULL;
-}
-
-// The header of an answer is about to leave: the work that is measured is over.
-static ngx_int_t filter_header(ngx_http_request_t *r)
-{
-    const struct loc_conf *conf = ngx_http_get_module_loc_conf(r, ngx_http_comanda_shed_module);
-    struct measured *measured = conf->by == SHED_BY_ZONE && r == r->main ? find_measured(r) : NULL;
-    if (measured != NULL && !measured->over) {
-        measured->over = true;
-        load_gauge_end(measured->gauge, (uint32_t)ngx_process_slot, measured->begun_ns,
-                       monotonic_ns());
-    }
-    return next_header_filter(r);
-}
-
-static ngx_msec_t expected_ms(ngx_http_request_t *r, const struct loc_conf *conf)
-{
-    if (conf->by == SHED_BY_ZONE) {
-        return (ngx_msec_t)(load_gauge_wait(conf->zone->gauge, monotonic_ns()) / millisecond_ns);
-    }
     const struct main_conf *main_conf =
         ngx_http_get_module_main_conf(r, ngx_http_comanda_shed_module);
-    return main_conf->store.wait(main_conf->store.data, conf->high);
+    const struct ngx_http_comanda_shed_store *store = &main_conf->store;
+    ngx_msec_t budget = conf->budget_ms == 0 ? store->budget(store->data) : conf->budget_ms;
+    if (!conf->high) {
+        budget = budget * NORMAL_SHARE_PERCENT / 100;
+    }
+    ngx_msec_t expected = store->wait(store->data, conf->high);
+    return expected > budget ? refuse(r, conf, expected - budget) : NGX_DECLINED;
 }
 
-static ngx_msec_t budget_of(ngx_http_request_t *r, const struct loc_conf *conf)
+static struct concurrency_claim claim_of(const struct loc_conf *conf)
 {
-    ngx_msec_t budget = conf->budget_ms;
-    if (budget == 0) {
-        const struct main_conf *main_conf =
-            ngx_http_get_module_main_conf(r, ngx_http_comanda_shed_module);
-        budget = main_conf->store.budget(main_conf->store.data);
-    }
-    return conf->high ? budget : budget * NORMAL_SHARE_PERCENT / 100;
+    return (struct concurrency_claim){.budget_ns = (int64_t)conf->budget_ms * millisecond_ns,
+                                      .high = conf->high};
+}
+
+static ngx_int_t check_zone(ngx_http_request_t *r, const struct loc_conf *conf)
+{
+    bool allowed = concurrency_limit_allows(conf->zone->limit, claim_of(conf), monotonic_ns());
+    return allowed ? NGX_DECLINED : refuse(r, conf, 0);
+}
+
+// The page of a refusal is nothing that a server has to be spared, nor is a request that was asked
+// before an internal redirect.
+static bool is_asked(ngx_http_request_t *r, const struct loc_conf *conf)
+{
+    return conf->by != SHED_OFF && r == r->main && r->err_status == 0 &&
+           !ngx_http_comanda_shed_is_decided(r);
 }
 
 ngx_int_t ngx_http_comanda_shed_check(ngx_http_request_t *r)
 {
     const struct loc_conf *conf = ngx_http_get_module_loc_conf(r, ngx_http_comanda_shed_module);
-    if (conf->by == SHED_OFF || r != r->main || find_measured(r) != NULL) {
+    if (!is_asked(r, conf)) {
         return NGX_DECLINED;
     }
-    ngx_msec_t expected = expected_ms(r, conf);
-    ngx_msec_t budget = budget_of(r, conf);
-    if (expected > budget) {
-        return refuse(r, conf, expected - budget);
+    return conf->by == SHED_BY_ZONE ? check_zone(r, conf) : check_postgres(r, conf);
+}
+
+ngx_int_t ngx_http_comanda_shed_begin(ngx_http_request_t *r)
+{
+    const struct loc_conf *conf = ngx_http_get_module_loc_conf(r, ngx_http_comanda_shed_module);
+    if (!is_asked(r, conf) || conf->by != SHED_BY_ZONE) {
+        return NGX_DECLINED;
     }
-    return conf->by == SHED_BY_ZONE ? begin_measure(r, conf->zone->gauge) : NGX_DECLINED;
+    ngx_int_t rc = check_zone(r, conf); // access may have taken its time
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+    rc = ngx_http_comanda_shed_decide(r, conf->zone->limit, claim_of(conf));
+    return rc == NGX_OK ? NGX_DECLINED : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
 // ---- The zone -----------------------------------------------------------------------------------
@@ -150,16 +120,16 @@ static ngx_int_t init_zone(ngx_shm_zone_t *shm_zone, void *old_data)
     const struct shed_zone *old = old_data;
     ngx_slab_pool_t *pool = (ngx_slab_pool_t *)shm_zone->shm.addr;
     if (old != NULL) {
-        zone->gauge = old->gauge;
+        zone->limit = old->limit;
         return NGX_OK;
     }
     if (shm_zone->shm.exists) {
-        zone->gauge = pool->data;
+        zone->limit = pool->data;
         return NGX_OK;
     }
-    zone->gauge = ngx_slab_calloc(pool, sizeof(*zone->gauge));
-    pool->data = zone->gauge;
-    return zone->gauge == NULL ? NGX_ERROR : NGX_OK;
+    zone->limit = ngx_slab_calloc(pool, sizeof(*zone->limit));
+    pool->data = zone->limit;
+    return zone->limit == NULL ? NGX_ERROR : NGX_OK;
 }
 
 static char *set_zone(ngx_conf_t *cf, ngx_command_t *directive, void *data)
@@ -317,16 +287,8 @@ static ngx_int_t init_process(ngx_cycle_t *cycle)
     }
     struct shed_zone *const *zone = conf->zones.elts;
     for (ngx_uint_t i = 0; i < conf->zones.nelts; i++) {
-        load_gauge_reset_slot(zone[i]->gauge, (uint32_t)ngx_process_slot);
+        concurrency_limit_reset_slot(zone[i]->limit, (uint32_t)ngx_process_slot);
     }
-    return NGX_OK;
-}
-
-static ngx_int_t add_filter(ngx_conf_t *cf)
-{
-    (void)cf;
-    next_header_filter = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = filter_header;
     return NGX_OK;
 }
 
@@ -342,7 +304,7 @@ static ngx_command_t directives[] = {
 };
 
 static ngx_http_module_t module_context = {
-    .postconfiguration = add_filter,
+    .postconfiguration = ngx_http_comanda_shed_add_filters,
     .create_main_conf = create_main_conf,
     .create_loc_conf = create_loc_conf,
     .merge_loc_conf = merge_loc_conf,

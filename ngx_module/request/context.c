@@ -19,7 +19,7 @@ static struct ngx_http_comanda_ctx *find_context(ngx_http_request_t *r)
     return NULL;
 }
 
-struct ngx_http_comanda_ctx *ngx_http_comanda_ctx(ngx_http_request_t *r)
+struct ngx_http_comanda_ctx *ngx_http_comanda_known_ctx(ngx_http_request_t *r)
 {
     r = r->main;
     struct ngx_http_comanda_ctx *ctx = ngx_http_get_module_ctx(r, ngx_http_comanda_request_module);
@@ -27,6 +27,13 @@ struct ngx_http_comanda_ctx *ngx_http_comanda_ctx(ngx_http_request_t *r)
         ctx = find_context(r);
         ngx_http_set_ctx(r, ctx, ngx_http_comanda_request_module);
     }
+    return ctx;
+}
+
+struct ngx_http_comanda_ctx *ngx_http_comanda_ctx(ngx_http_request_t *r)
+{
+    r = r->main;
+    struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_known_ctx(r);
     if (ctx != NULL) {
         return ctx;
     }
@@ -88,6 +95,14 @@ bool ngx_http_comanda_has_scope(const struct ngx_http_comanda_principal *princip
         }
     }
     return false;
+}
+
+void ngx_http_comanda_hear_store(ngx_http_request_t *r, enum ngx_http_comanda_heard heard)
+{
+    struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    if (ctx != NULL && ctx->store != NGX_HTTP_COMANDA_STORE_ANSWERED) {
+        ctx->store = heard;
+    }
 }
 
 static ngx_http_module_t module_context;

@@ -28,6 +28,13 @@ struct ngx_http_comanda_refusal {
     struct str detail;
 };
 
+// What a store has had to do with a request.
+enum ngx_http_comanda_heard {
+    NGX_HTTP_COMANDA_STORE_NOT_ASKED,
+    NGX_HTTP_COMANDA_STORE_ANSWERED,
+    NGX_HTTP_COMANDA_STORE_SILENT, // asked, no answer in time
+};
+
 // Survives internal redirects. One a client's request, subrequests share it.
 struct ngx_http_comanda_ctx {
     struct ngx_http_comanda_identity *identities; // the newest first
@@ -37,11 +44,16 @@ struct ngx_http_comanda_ctx {
     struct str correlation_id;  // empty until it was asked for
     struct str traceparent;     // likewise
     bool answered;              // a header has been on its way to the client
-    unsigned charged;           // a bit a phase whose rate limits have counted this request
+    unsigned asked_in_vain;     // how often a variable asked for the principal while there was none
+    enum ngx_http_comanda_heard store;           // for comanda_shed
+    struct ngx_http_comanda_limit_state *limits; // what the rate limits did; NULL: nothing
 };
 
 // The request's context, made at the first call; NULL: no memory.
 struct ngx_http_comanda_ctx *ngx_http_comanda_ctx(ngx_http_request_t *r);
+
+// NULL: none was made yet.
+struct ngx_http_comanda_ctx *ngx_http_comanda_known_ctx(ngx_http_request_t *r);
 
 // The identity of this very request or subrequest; NULL: it has none.
 const struct ngx_http_comanda_identity *ngx_http_comanda_identity(ngx_http_request_t *r);
@@ -59,3 +71,6 @@ bool ngx_http_comanda_has_scope(const struct ngx_http_comanda_principal *princip
 // memory only.
 struct str ngx_http_comanda_correlation_id(ngx_http_request_t *r);
 struct str ngx_http_comanda_traceparent(ngx_http_request_t *r);
+
+// A handler tells what its store has done; an answer stays one, whatever fails later.
+void ngx_http_comanda_hear_store(ngx_http_request_t *r, enum ngx_http_comanda_heard heard);

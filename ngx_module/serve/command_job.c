@@ -4,6 +4,7 @@
 #include "serve/command.h"
 
 #include "answer/answer.h"
+#include "request/context.h"
 
 enum {
     JOB_ARENA_BLOCK = 48 * 1024,
@@ -200,6 +201,15 @@ struct ngx_http_comanda_command_job *ngx_http_comanda_command_job_new(
 
 // --- what the flow asks for ---
 
+static void hear(const struct ngx_http_comanda_command_job *job, enum status status)
+{
+    if (job->r != NULL && (status == STATUS_OK || status == STATUS_REFUSED)) {
+        ngx_http_comanda_hear_store(job->r, NGX_HTTP_COMANDA_STORE_ANSWERED);
+    } else if (job->r != NULL && (status == STATUS_TIMEOUT || status == STATUS_UNKNOWN)) {
+        ngx_http_comanda_hear_store(job->r, NGX_HTTP_COMANDA_STORE_SILENT);
+    }
+}
+
 static void handle_lookups(struct ngx_http_comanda_lookup *lookup, enum status status,
                            const struct lookup_rows *rows)
 {
@@ -218,6 +228,7 @@ static void handle_read(struct ngx_http_comanda_read *read, enum status status,
 {
     struct ngx_http_comanda_command_job *job =
         ngx_queue_data(read, struct ngx_http_comanda_command_job, read);
+    hear(job, status);
     if (status != STATUS_OK) {
         command_flow_fail(job->flow, status);
     } else if (read->kind == READ_KEY) {
@@ -282,6 +293,7 @@ static void handle_append(struct ngx_http_comanda_append *append, enum status st
 {
     struct ngx_http_comanda_command_job *job =
         ngx_queue_data(append, struct ngx_http_comanda_command_job, append);
+    hear(job, status);
     if (status == STATUS_OK) {
         command_flow_take_verdict(job->flow, verdict);
     } else {

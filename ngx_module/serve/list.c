@@ -233,6 +233,9 @@ static void take_page(struct ngx_http_comanda_read *read, enum status status,
                       const struct ngx_http_comanda_read_answer *answer)
 {
     struct list_request *list = ngx_queue_data(read, struct list_request, read);
+    if (status == STATUS_OK) {
+        ngx_http_comanda_hear_store(list->request, NGX_HTTP_COMANDA_STORE_ANSWERED);
+    }
     finish(list, status == STATUS_OK ? send_list(list, answer) : send_unavailable(list->request));
 }
 
@@ -249,6 +252,7 @@ static void pass_deadline(ngx_event_t *event)
 {
     struct list_request *list = event->data;
     ngx_http_comanda_read_cancel(list->reads, &list->read);
+    ngx_http_comanda_hear_store(list->request, NGX_HTTP_COMANDA_STORE_SILENT);
     finish(list, send_unavailable(list->request));
 }
 

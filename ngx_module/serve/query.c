@@ -132,6 +132,7 @@ static void finish(struct query *query, ngx_int_t rc)
 
 static void finish_with(struct query *query, const struct document *document, enum source source)
 {
+    ngx_http_comanda_hear_store(query->r, NGX_HTTP_COMANDA_STORE_ANSWERED);
     ngx_http_comanda_metric_add(query->conf->sources[source], 1);
     if (source != SOURCE_REDIS && document->version > 0 && query->conf->store->redis != NULL) {
         // Nobody waits for it, and what Redis has meanwhile is not older.
@@ -320,6 +321,7 @@ static void handle_deadline(ngx_event_t *event)
     struct query *query = event->data;
     ngx_http_comanda_redis_cancel(&query->get);
     ngx_http_comanda_read_cancel(query->conf->store->reads, &query->read);
+    ngx_http_comanda_hear_store(query->r, NGX_HTTP_COMANDA_STORE_SILENT);
     finish(query,
            query->search.between_pages ? answer_long_stream(query) : answer_unavailable(query->r));
 }

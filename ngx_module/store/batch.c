@@ -309,7 +309,7 @@ static void refused(struct batch *batch)
     }
 }
 
-static void account(struct batch *batch)
+static void account(struct batch *batch, enum status status)
 {
     struct ngx_http_comanda_batches *batches = batch->batches;
     int64_t took_us = monotonic_us() - batch->sent_us;
@@ -319,7 +319,7 @@ static void account(struct batch *batch)
             break;
         }
     }
-    wait_estimate_add(&batches->estimate, batch->count, (double)took_us / 1000);
+    wait_estimate_add(&batches->estimate, batch->count, (double)took_us / 1000, status);
     ngx_http_comanda_metric_observe(batches->metrics->took_us, took_us);
 }
 
@@ -327,7 +327,7 @@ static void handle_done(struct ngx_http_comanda_call *call, enum status status,
                         const PGresult *result)
 {
     struct batch *batch = ngx_queue_data(call, struct batch, call);
-    account(batch);
+    account(batch, status);
     if (status == STATUS_REFUSED) {
         refused(batch);
         return;

@@ -132,16 +132,20 @@ class House:
 
     def start_plain_nginx(self, body):
         """An nginx without our module that answers every request with this body."""
-        folder = self.home.folder("plain")
-        port = self.home.choose_port("plain")
         text = body.replace("\\", "\\\\").replace("'", "\\'").replace("$", "")
-        self.home.write("plain/nginx.conf", PLAIN_NGINX.format(folder=folder, port=port, body=text))
-        self.launch("plain-nginx", [nginx_program(), "-p", folder, "-c", folder / "nginx.conf",
-                                    "-e", self.home.path / "logs" / "plain.log", "-g",
-                                    "daemon off;"], "plain")
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://127.0.0.1:{self.start_nginx('plain', PLAIN_NGINX, body=text)}"
         wait_until("the plain nginx", READY_SECONDS, lambda: ask(url)[0] == 200)
         return url
+
+    def start_nginx(self, name, conf, **words):
+        """One more nginx, called NAME-nginx; its port. conf's {folder} and {port} are its own."""
+        folder = self.home.folder(name)
+        port = self.home.choose_port(name)
+        self.home.write(f"{name}/nginx.conf", conf.format(folder=folder, port=port, **words))
+        self.launch(f"{name}-nginx", [nginx_program(), "-p", folder, "-c", folder / "nginx.conf",
+                                      "-e", self.home.path / "logs" / f"{name}.log", "-g",
+                                      "daemon off;"], name)
+        return port
 
     # What is asked of them.
 

@@ -10,7 +10,7 @@ from house import ask, wait_until
 from processes import Processes, spent
 
 FLOORS = {"post_order": 3.0, "get_order_hot": 0.4, "relay": 0.7, "reserve_long_stream": 0.8,
-          "order_to_confirmed": 0.08}
+          "order_to_confirmed": 0.08, "shed": 0.85}
 
 
 class Bench:

@@ -2,11 +2,8 @@
 """Tokens, rate limits, shedding and problems in front of an ordinary proxy_pass, and what
 nginx -t says of a wrong setting."""
 import concurrent.futures
-import contextlib
-import http.server
 import re
 import socket
-import threading
 import time
 
 import jwt
@@ -15,6 +12,7 @@ import requests
 
 from daemon import until
 from nginx import Nginx
+from upstream import Upstream
 
 KEY = "0123456789abcdef0123456789abcdef"
 HTTP = """
@@ -23,49 +21,6 @@ HTTP = """
     comanda_limit_zone callers keys=1000;
     comanda_shed_zone reports;
 """
-
-
-class Upstream(http.server.ThreadingHTTPServer):
-    """One place: requests are served one after another, each for `seconds`."""
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.seconds = 0.0
-        self.place = threading.Lock()
-        self.seen = []
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @contextlib.contextmanager
-    def held(self):
-        """Whatever comes meanwhile waits; at the end all of it is served at once."""
-        with self.place:
-            try:
-                yield
-            finally:
-                self.seconds = 0.0
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        length = int(self.headers.get("Content-Length", 0))
-        self.rfile.read(length)
-        self.server.seen.append(dict(self.headers))
-        with self.server.place:
-            time.sleep(self.server.seconds)
-        self.send_response(200)
-        self.send_header("Content-Length", "3")
-        self.end_headers()
-        self.wfile.write(b"ok\n")
-
-    do_POST = do_GET
-
-    def log_message(self, *arguments):
-        pass
 
 
 @pytest.fixture

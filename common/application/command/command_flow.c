@@ -3,14 +3,12 @@
 // edge drives it from nginx's event loop, a test with literals.
 #include "application/command/command_flow.h"
 
-#include <stddef.h>
 #include <string.h>
 
 #include "application/command/command_replay.h"
 #include "application/command/command_rows.h"
 #include "application/command/command_streams.h"
 #include "application/command/entity_tag.h"
-#include "application/query/document_fold.h"
 #include "base/json.h"
 
 enum stage {
@@ -236,11 +234,11 @@ static void accept(struct command_flow *flow)
     struct command_answer given = {.kind = ANSWER_DONE, .status = flow->request.success_status};
     enum status status =
         document_fold_finish(command_streams_document(&flow->streams), &given.document);
-    if (status != STATUS_OK) {
-        fail(flow, status);
-    } else {
+    if (status == STATUS_OK) {
         answer_unless_known(flow, given);
+        return;
     }
+    fail(flow, status);
 }
 
 static void obey(struct command_flow *flow)
@@ -427,8 +425,7 @@ static void take_appended(struct command_flow *flow, const struct append_verdict
 
 static void try_again(struct command_flow *flow, enum stage stage)
 {
-    flow->attempts++;
-    if (flow->attempts >= flow->request.attempts_max) {
+    if (++flow->attempts >= flow->request.attempts_max) {
         answer(flow, (struct command_answer){.kind = ANSWER_CONTENDED});
         return;
     }

@@ -7,10 +7,8 @@ struct gcra_answer gcra_judge(struct gcra_rate rate, int64_t tat_ns, int64_t now
                               int64_t *next_ns)
 {
     int64_t tolerance = rate.interval_ns * rate.burst;
-    int64_t start = tat_ns > now_ns ? tat_ns : now_ns;
-    if (start > now_ns + tolerance) {
-        start = now_ns + tolerance;
-    }
+    int64_t stored = tat_ns > now_ns + tolerance ? now_ns + tolerance : tat_ns;
+    int64_t start = stored > now_ns ? stored : now_ns;
     int64_t next = start + rate.interval_ns;
     struct gcra_answer answer = {.allowed = next - tolerance <= now_ns};
     if (!answer.allowed) {
@@ -19,6 +17,6 @@ struct gcra_answer gcra_judge(struct gcra_rate rate, int64_t tat_ns, int64_t now
     }
     answer.reset_ns = next - now_ns;
     answer.remaining = (tolerance - answer.reset_ns) / rate.interval_ns;
-    *next_ns = answer.allowed ? next : tat_ns;
+    *next_ns = answer.allowed ? next : stored;
     return answer;
 }

@@ -20,8 +20,9 @@ struct gcra_answer {
     int64_t reset_ns;  // until the full burst is there again
 };
 
-// Judges one request at now_ns against the key's theoretical arrival time (0: a new key). Allowed:
-// *next_ns is the time to store. Denied: *next_ns is tat_ns, nothing is charged. Pure. A tat_ns
-// further ahead than this rate can lead to is garbage and counts as that furthest point.
+// Judges one request at now_ns against the key's theoretical arrival time (0: a new key). *next_ns
+// is the time to store, refused or not: nothing is charged when refused, but a tat_ns further ahead
+// than this rate can lead to (it was stored under a slower one, or is garbage) becomes that
+// furthest point, else it would be as far ahead at each later request. Pure.
 struct gcra_answer gcra_judge(struct gcra_rate rate, int64_t tat_ns, int64_t now_ns,
                               int64_t *next_ns);

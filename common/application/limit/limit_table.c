@@ -71,7 +71,7 @@ struct gcra_answer limit_table_charge(struct limit_table *table, uint64_t key_ha
     for (;;) { // another process may charge the same key meanwhile: judge again on its time
         int64_t next = 0;
         struct gcra_answer answer = gcra_judge(rate, tat, now_ns, &next);
-        if (!answer.allowed || atomic_compare_exchange_weak(&cell->tat_ns, &tat, next)) {
+        if (next == tat || atomic_compare_exchange_weak(&cell->tat_ns, &tat, next)) {
             return answer;
         }
     }

@@ -2,6 +2,8 @@
 // How long a command that joins a queue of batches will wait, from what the last batches cost.
 #include "application/limit/wait_estimate.h"
 
+#include <stdbool.h>
+
 // Eight batches move the average by two thirds: quick to see trouble, deaf to one hiccup.
 static const double weight = 0.125;
 
@@ -14,11 +16,19 @@ static double averaged(double average, double value)
     return average == 0 ? value : average + weight * (value - average);
 }
 
-void wait_estimate_add(struct wait_estimate *estimate, size_t commands, double ms)
+static bool is_telling(const struct wait_estimate *estimate, double ms, enum status status)
 {
-    if (commands > 0) {
-        estimate->batch_ms = averaged(estimate->batch_ms, ms);
+    bool answered = status == STATUS_OK || status == STATUS_REFUSED;
+    return answered || (status != STATUS_UNAVAILABLE && ms > estimate->batch_ms);
+}
+
+void wait_estimate_add(struct wait_estimate *estimate, size_t commands, double ms,
+                       enum status status)
+{
+    if (commands == 0 || !is_telling(estimate, ms, status)) {
+        return;
     }
+    estimate->batch_ms = averaged(estimate->batch_ms, ms);
     if (commands >= COMMANDS_TELLING_MIN) {
         estimate->command_ms = averaged(estimate->command_ms, ms / (double)commands);
     }

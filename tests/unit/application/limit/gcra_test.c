@@ -68,6 +68,19 @@ Test(gcra, given_a_time_far_ahead_when_judged_then_it_counts_as_garbage_and_heal
     cr_assert_leq(answer.retry_ns, ten_a_second.interval_ns);
 }
 
+Test(limit_table, given_a_rate_that_is_relaxed_when_it_refuses_then_who_waits_as_told_is_let_in)
+{
+    static const struct gcra_rate one_a_minute = {.interval_ns = INT64_C(60000000000), .burst = 3};
+    struct limit_table *table = given_a_table(64);
+    for (int i = 0; i < 3; i++) {
+        cr_assert(limit_table_charge(table, 7, one_a_minute, second).allowed);
+    }
+    struct gcra_answer refused = limit_table_charge(table, 7, ten_a_second, second);
+    cr_assert_not(refused.allowed);
+    cr_assert_leq(refused.retry_ns, ten_a_second.interval_ns);
+    cr_assert(limit_table_charge(table, 7, ten_a_second, second + refused.retry_ns).allowed);
+}
+
 Test(limit_table, given_two_keys_then_one_does_not_charge_the_other)
 {
     struct limit_table *table = given_a_table(64);

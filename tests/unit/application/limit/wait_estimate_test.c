@@ -8,7 +8,7 @@ static struct wait_estimate given_batches_of(size_t commands, double ms)
 {
     struct wait_estimate estimate = {0};
     for (int i = 0; i < 50; i++) {
-        wait_estimate_add(&estimate, commands, ms);
+        wait_estimate_add(&estimate, commands, ms, STATUS_OK);
     }
     return estimate;
 }
@@ -48,7 +48,7 @@ Test(wait_estimate, given_a_server_that_stopped_then_the_expected_wait_grows_wit
 Test(wait_estimate, given_one_slow_batch_among_many_then_the_average_moves_little)
 {
     struct wait_estimate estimate = given_batches_of(10, 5);
-    wait_estimate_add(&estimate, 10, 85);
+    wait_estimate_add(&estimate, 10, 85, STATUS_REFUSED);
     cr_assert_float_eq(estimate.batch_ms, 15, 0.001);
 }
 
@@ -61,6 +61,20 @@ Test(wait_estimate, given_only_lone_commands_then_a_crowd_is_not_measured_by_the
 Test(wait_estimate, given_lone_commands_and_then_a_crowd_then_its_price_counts)
 {
     struct wait_estimate estimate = given_batches_of(1, 100);
-    wait_estimate_add(&estimate, 100, 400);
+    wait_estimate_add(&estimate, 100, 400, STATUS_OK);
     cr_assert_geq(wait_estimate_ms(&estimate, 1000, -1), 4000);
+}
+
+Test(wait_estimate, given_a_connection_that_breaks_at_once_then_the_server_is_no_faster_for_it)
+{
+    struct wait_estimate estimate = given_batches_of(10, 200);
+    for (int i = 0; i < 50; i++) {
+        wait_estimate_add(&estimate, 10, 0.1, STATUS_UNKNOWN);
+        wait_estimate_add(&estimate, 10, 0.1, STATUS_UNAVAILABLE);
+    }
+    cr_assert_float_eq(wait_estimate_ms(&estimate, 0, 1), 399, 0.001);
+    wait_estimate_add(&estimate, 10, 9000, STATUS_UNAVAILABLE);
+    cr_assert_float_eq(wait_estimate_ms(&estimate, 0, 1), 399, 0.001, "it was never sent");
+    wait_estimate_add(&estimate, 10, 2000, STATUS_TIMEOUT);
+    cr_assert_geq(wait_estimate_ms(&estimate, 0, 1), 800, "silence counts");
 }
