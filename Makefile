@@ -61,6 +61,9 @@ TEST_SUPPORT := $(shell find tests/support -name '*.c' 2>/dev/null | sort)
 # The context that is no shop: the seam's proof goes through engine, edge and worker with it.
 SEAM_SOURCES := $(shell find tests/contexts -name '*.c' 2>/dev/null | sort)
 UNIT_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(UNIT_SOURCES))
+# Tests that fail in each way there is, for the test of what runs the tests.
+PLANTED_SOURCES := tests/unit/support/planted.c
+PLANTED_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(PLANTED_SOURCES))
 CONTRACT_TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(CONTRACT_SOURCES))
 SEAM_WORKERS := $(if $(SEAM_SOURCES),$(foreach name,$(WORKER_NAMES),$(BUILD)/seam/bin/comanda-$(name)) \
                 $(if $(CTL),$(BUILD)/seam/bin/comandactl))
@@ -85,7 +88,7 @@ all: libs workers $(if $(SANITIZE),,module) ## build libraries, daemons, comanda
 libs: $(LIBS)
 workers: $(WORKERS) $(CTL)
 module: $(MODULE)
-tests: $(UNIT_TESTS) $(CONTRACT_TESTS)
+tests: $(UNIT_TESTS) $(CONTRACT_TESTS) $(PLANTED_TESTS)
 seam: $(SEAM_WORKERS) $(if $(SANITIZE),,$(SEAM_MODULE))
 
 $(BUILD)/obj/%.o: %.c
@@ -126,8 +129,8 @@ $(foreach name,$(WORKER_NAMES),$(eval $(call program_rule,seam/bin,comanda-$(nam
 $(eval $(call program_rule,bin,comandactl,comandactl,$(REGISTRY)))
 $(eval $(call program_rule,seam/bin,comandactl,comandactl,$(SEAM_SOURCES)))
 
-# What tests share. Out of an archive each takes what it needs: Criterion starts a process a test,
-# and one that drags libpq along starts 50 libraries more.
+# What tests share, and main(), which runs each test in a fork. Out of an archive each takes what it
+# needs: one that drags libpq along loads 50 libraries more.
 TEST_LIB := $(BUILD)/lib/libcomanda_tests.a
 $(TEST_LIB): $(call objects,$(TEST_SUPPORT))
 	@mkdir -p $(@D)
@@ -154,7 +157,7 @@ $(BUILD)/tests/$(1): $(call objects,tests/$(1).c $(call test_lines,tests/$(1).c,
 	$(Q)$(CC) $(LDFLAGS_ALL) $(TEST_LD) $$(filter %.o,$$^) $(TEST_LIB) $(LINK_LIBS) $(PKG_LIBS) \
 	    $(TEST_LIBS) -lcriterion -lm -pthread -o $$@
 endef
-$(foreach source,$(UNIT_SOURCES) $(CONTRACT_SOURCES),$(eval $(call test_rule,$(patsubst tests/%.c,%,$(source)))))
+$(foreach source,$(UNIT_SOURCES) $(CONTRACT_SOURCES) $(PLANTED_SOURCES),$(eval $(call test_rule,$(patsubst tests/%.c,%,$(source)))))
 
 # The nginx module. Debian's own tree is configured once (it writes the headers that say how this
 # nginx was built, and the list of modules); our sources are then compiled as all others are, so
