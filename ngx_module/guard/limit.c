@@ -74,13 +74,16 @@ static ngx_int_t read_early_key(ngx_http_request_t *r, const struct limit *limit
 }
 
 // `set` or `if` may have asked for the principal in the rewrite phase, and a map that is not
-// volatile have kept its empty answer.
+// volatile have kept its empty answer. What `set` itself made (a weak variable) stays: nothing
+// makes it again.
 static void forget_empty(ngx_http_request_t *r)
 {
-    size_t count = variables_bytes(r) / sizeof(ngx_http_variable_value_t);
-    for (size_t i = 0; i < count; i++) {
+    const ngx_http_core_main_conf_t *core = ngx_http_get_module_main_conf(r, ngx_http_core_module);
+    const ngx_http_variable_t *variables = core->variables.elts;
+    for (ngx_uint_t i = 0; i < core->variables.nelts; i++) {
         ngx_http_variable_value_t *value = &r->variables[i];
-        if (value->not_found || (value->valid && value->len == 0)) {
+        bool empty = value->not_found || (value->valid && value->len == 0);
+        if (empty && !(variables[i].flags & NGX_HTTP_VAR_WEAK)) {
             value->valid = 0;
             value->not_found = 0;
         }

@@ -321,9 +321,11 @@ static void handle_deadline(ngx_event_t *event)
     struct query *query = event->data;
     ngx_http_comanda_redis_cancel(&query->get);
     ngx_http_comanda_read_cancel(query->conf->store->reads, &query->read);
-    ngx_http_comanda_hear_store(query->r, NGX_HTTP_COMANDA_STORE_SILENT);
-    finish(query,
-           query->search.between_pages ? answer_long_stream(query) : answer_unavailable(query->r));
+    bool paging = query->search.between_pages;
+    if (!paging) {
+        ngx_http_comanda_hear_store(query->r, NGX_HTTP_COMANDA_STORE_SILENT);
+    }
+    finish(query, paging ? answer_long_stream(query) : answer_unavailable(query->r));
 }
 
 static void handle_request_gone(void *data)

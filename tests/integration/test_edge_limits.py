@@ -158,9 +158,11 @@ GUARDED = "comanda_jwt key_file={folder}/key; comanda_limit zone=callers rate=1r
     ("map $comanda_subject $who { default $comanda_subject; }", "key=$who; set $x $who;"),
     ("map $comanda_subject $who { default $comanda_subject; }", "key=$who; if ($who) { break; }")])
 def test_a_key_that_needs_the_principal_waits_for_him(limited, http, server):
-    nginx = limited(f"location / {{ {GUARDED} {server} {{proxy}} }}", http=http)
+    nginx = limited(f"error_log {{folder}}/warnings warn; location / {{ set $y $comanda_scopes;"
+                    f"{GUARDED} {server} add_header Y a$y; {{proxy}} }}", http=http)
     assert codes(nginx, 3, subject="ana") == [200, 200, 429]
     assert codes(nginx, 1, subject="bruno") == [200]
+    assert "uninitialized" not in (nginx.folder / "warnings").read_text()
 
 
 @pytest.mark.parametrize("key", ["$comanda_subject", "x-${comanda_scopes}"])
