@@ -23,6 +23,25 @@ FOLDER = pathlib.Path(__file__).parent
 ERRORS = re.compile(r"ERROR SUMMARY: (\d+) errors")
 
 
+PLACE = "comanda_command ordering.place_order scope=orders:write status=201 location=/v1/orders/;"
+LIST = "comanda_list orders owner=own scope=orders:read;"
+LOCATIONS = f"""
+    comanda_cors origins=https://shop.example;
+    include {ROOT}/conf/nginx/comanda_shop.conf;
+    location = /if {{ {PLACE} {LIST} if ($http_x_if) {{ add_header X-If yes; }} }}
+    location = /except {{ {PLACE} {LIST} limit_except GET {{ allow 127.0.0.1; deny all; }} }}
+    location = /try {{ try_files /none @place; }}
+    location @place {{ {PLACE} {LIST} }}
+    location = /asked {{ auth_request /check; {LIST} }}
+    location = /check {{ internal; comanda_require_scope orders:read; comanda_metrics; }}
+    location = /mirrored {{ mirror /check; {LIST} }}
+    location = /login {{ error_page 401 @login; {LIST} }}
+    location @login {{ comanda_jwt off; default_type text/html; return 401 "log in"; }}
+    location = /again {{ error_page 404 /gone; return 404; }}
+    location = /gone {{ return 410; }}
+"""
+
+
 class Checked(Edge):
     """An edge whose master and worker run under valgrind, one log a process."""
 
@@ -55,7 +74,7 @@ class Checked(Edge):
 @pytest.fixture
 def edge():
     shop = Shop()
-    checked = Checked(shop, timeout="60s", start=False)
+    checked = Checked(shop, timeout="60s", start=False, locations=LOCATIONS)
     listen_http2(checked)
     checked.start()
     yield checked
@@ -132,6 +151,23 @@ def reads(edge):
     yield edge.get(f"/v1/orders/{order}", token=edge.shop.token("bruno"))
 
 
+def locations(edge):
+    """Taken ifs, limit_except, named locations, subrequests, pages that are held, preflights."""
+    placed = order_body()
+    for path, headers in (("/if", {}), ("/if", {"X-If": "1"}), ("/except", {}), ("/try", {})):
+        yield edge.call("POST", path, placed, headers={**headers, "Idempotency-Key": str(uuid7())})
+        yield edge.get(path, headers=headers)
+    other = edge.shop.token(scope="nothing")
+    for path in ("/asked", "/mirrored", "/login"):
+        yield edge.get(path)
+        yield edge.get(path, token=other)
+        yield edge.get(path, token=None, headers={"Origin": "https://shop.example"})
+    for method in ("GET", "HEAD"):
+        yield edge.call(method, "/again")
+    yield edge.call("OPTIONS", "/if", token=None, headers={
+        "Origin": "https://shop.example", "Access-Control-Request-Method": "POST"})
+
+
 def bad_tokens(edge):
     good = edge.shop.token()
     for token in ("x", "a.b.c", good[:-3] + "abc", edge.shop.token(ttl=-3600),
@@ -170,6 +206,7 @@ STATUSES = {
     commands: [201, 201, 422, 201, 400, 400, 400, 412, 412, 202, 202, 404, 404, 404],
     bad_bodies: [400, 400, 422, 422, 400, 400, 400, 400, 422, 422, 413, 422, 415],
     reads: [200, 200, 200, 400, 400, 404, 200, 200, 404, 200, 200, 200, 404, 304, 200, 405, 404],
+    locations: [201, 200] * 4 + [200, 403, 401] * 3 + [410, 410, 204],
     bad_tokens: [401, 401, 401, 401, 403, 401, 401],
 }
 
@@ -192,6 +229,7 @@ def test_given_fifty_requests_and_aborts_then_valgrind_finds_no_error(edge):
     os.kill(edge.child.pid, signal.SIGHUP)
     until(lambda: (now := set(edge.workers())) and not old & now, "the old worker is gone")
     until(lambda: edge.place().status == 201, "it serves after a reload")
+    assert [answer.status for answer in locations(edge)] == STATUSES[locations]
     edge.stop()
     assert edge.child.returncode == 0, edge.log()
     assert edge.complaints() == []
