@@ -2,7 +2,7 @@
 """What serves in each kind of location that nginx knows, and which locations nobody else may serve."""
 import pytest
 
-from daemon import uuid7
+from daemon import until, uuid7
 from edge import Edge, checked, order_body
 
 PLACE = "comanda_command ordering.place_order scope=orders:write status=201 location=/v1/orders/;"
@@ -46,9 +46,15 @@ LOCATIONS = f"""
 """
 
 
-@pytest.fixture(scope="module", params=[1, 4], ids=["one worker", "four workers"])
+@pytest.fixture(scope="module", params=[1, 4], ids=["one worker", "four workers, reloaded"])
 def edge(shop, request):
-    yield from checked(Edge(shop, locations=LOCATIONS, workers=request.param))
+    made = Edge(shop, locations=LOCATIONS, workers=request.param)
+    if request.param > 1:
+        old = set(made.workers())
+        made.nginx("-s", "reload")
+        until(lambda: (now := set(made.workers())) and not old & now, "the old workers are gone")
+        made.wait_ready()
+    yield from checked(made)
 
 
 def split(path):
