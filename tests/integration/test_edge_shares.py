@@ -2,6 +2,7 @@
 """What a session of the edge is for: not for workers that only drain, nor for reads alone, nor for
 commands whose client has given up."""
 import concurrent.futures
+import contextlib
 import os
 import pathlib
 
@@ -40,14 +41,20 @@ def edge():
     upstream.server_close()
 
 
+def open_files(pid):
+    """Of a process that may end meanwhile."""
+    for fd in pathlib.Path(f"/proc/{pid}/fd").glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            yield os.readlink(fd)
+
+
 def redis_connections(workers):
     """Of these processes, at the shared Redis."""
     port = int(os.environ["COMANDA_TEST_REDIS"].rsplit(":", 1)[1])
     lines = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
     wanted = {f"socket:[{line[9]}]" for line in lines
               if line[3] == "01" and int(line[2].split(":")[1], 16) == port}
-    return sum(os.readlink(fd) in wanted for pid in workers
-               for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir())
+    return sum(link in wanted for pid in workers for link in open_files(pid))
 
 
 def test_five_reloads_under_long_polls_leave_two_generations_of_sessions_at_most(edge):
