@@ -246,7 +246,7 @@ static void handle_put(struct ngx_http_comanda_redis_op *op, enum status status,
 {
     struct ngx_http_comanda_command_job *job =
         ngx_queue_data(op, struct ngx_http_comanda_command_job, put);
-    (void)status; // whether Redis has it or not: the log does
+    (void)status; // whether Redis has it or not: the log does, and an older one is not read there
     (void)value;
     answer(job, ngx_http_comanda_command_answer(job));
 }
@@ -267,9 +267,12 @@ static bool send_document(struct ngx_http_comanda_command_job *job)
     }
     bool waits = job->r != NULL;
     job->put.done = handle_put;
-    return ngx_http_comanda_redis_put(redis, &given->document, waits ? &job->put : NULL) ==
-               STATUS_OK &&
-           waits;
+    if (ngx_http_comanda_redis_put(redis, &given->document, waits ? &job->put : NULL) ==
+        STATUS_OK) {
+        return waits;
+    }
+    ngx_http_comanda_redis_owe(redis, &given->document);
+    return false;
 }
 
 static void finish(struct ngx_http_comanda_command_job *job)

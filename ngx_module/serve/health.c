@@ -49,7 +49,9 @@ static void write_redis(struct json_writer *json, const struct ngx_http_comanda_
                 redis == NULL ? STR("not used")
                 : fine        ? STR("connected")
                 : refused ? STR("refuses our user: see the error log; reads come from PostgreSQL")
-                          : STR("away: reads come from PostgreSQL"));
+                : ngx_http_comanda_redis_refuses_writes(redis)
+                    ? STR("takes no writes: see the error log; reads come from PostgreSQL")
+                    : STR("away: reads come from PostgreSQL"));
 }
 
 // The edge itself needs no broker: orders are taken and wait in the log.

@@ -295,10 +295,10 @@ static enum status read_document(struct query *query)
 
 static bool read_cached(struct query *query, struct str value, struct document *document)
 {
-    // The reply goes when the callback returns; the body is sent later.
-    struct str kept = arena_str(&query->arena, value);
+    struct str kept = arena_str(&query->arena, value); // the reply goes when this returns
+    struct str generation = ngx_http_comanda_redis_generation(query->conf->store->redis);
     return kept.data != NULL &&
-           document_redis_read(kept, &query->id, &query->arena, document) == STATUS_OK;
+           document_redis_read(kept, generation, &query->id, &query->arena, document) == STATUS_OK;
 }
 
 static void take_cached(struct ngx_http_comanda_redis_op *op, enum status status, struct str value)

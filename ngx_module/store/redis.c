@@ -17,18 +17,24 @@ enum {
     COMMAND_ARENA_MAX = 2 * 1024 * 1024,
 };
 
+struct str ngx_http_comanda_redis_generation(const struct ngx_http_comanda_redis *redis)
+{
+    return redis->usable ? redis_generation_name(&redis->generation) : STR("");
+}
+
 enum status ngx_http_comanda_redis_get(struct ngx_http_comanda_redis *redis,
                                        const struct document_id *id,
                                        struct ngx_http_comanda_redis_op *op)
 {
     struct redis_command command;
     op->place = NULL;
-    if (!redis->usable) {
+    op->document = NULL;
+    if (!redis->usable || ngx_current_msec - redis->proved_at > REDIS_TRUST_MS) {
         return STATUS_UNAVAILABLE;
     }
     arena_reset(&redis->arena);
     enum status status = document_redis_get(id, &redis->arena, &command);
-    return status == STATUS_OK ? ngx_http_comanda_redis_send(redis, &command, op) : status;
+    return status == STATUS_OK ? ngx_http_comanda_redis_send(redis, &command, op, STR("")) : status;
 }
 
 enum status ngx_http_comanda_redis_put(struct ngx_http_comanda_redis *redis,
@@ -38,13 +44,17 @@ enum status ngx_http_comanda_redis_put(struct ngx_http_comanda_redis *redis,
     struct redis_command command;
     if (op != NULL) {
         op->place = NULL;
+        op->document = document;
     }
     if (!redis->usable) {
         return STATUS_UNAVAILABLE;
     }
     arena_reset(&redis->arena);
-    enum status status = document_redis_put(document, &redis->arena, &command);
-    return status == STATUS_OK ? ngx_http_comanda_redis_send(redis, &command, op) : status;
+    enum status status = document_redis_put(document, ngx_http_comanda_redis_generation(redis),
+                                            &redis->arena, &command);
+    return status == STATUS_OK
+               ? ngx_http_comanda_redis_send(redis, &command, op, document_redis_key(&command))
+               : status;
 }
 
 enum status ngx_http_comanda_redis_add(struct ngx_http_comanda_redis *redis,
@@ -55,8 +65,28 @@ enum status ngx_http_comanda_redis_add(struct ngx_http_comanda_redis *redis,
         return STATUS_UNAVAILABLE;
     }
     arena_reset(&redis->arena);
-    enum status status = document_redis_add(document, &redis->arena, &command);
-    return status == STATUS_OK ? ngx_http_comanda_redis_send(redis, &command, NULL) : status;
+    enum status status = document_redis_add(document, ngx_http_comanda_redis_generation(redis),
+                                            &redis->arena, &command);
+    return status == STATUS_OK ? ngx_http_comanda_redis_send(redis, &command, NULL, STR(""))
+                               : status;
+}
+
+void ngx_http_comanda_redis_owe(struct ngx_http_comanda_redis *redis,
+                                const struct document *document)
+{
+    struct redis_command command;
+    struct ngx_http_comanda_redis_key key = {NULL, 0};
+    const struct document_id id = {document->tenant, document->collection, document->key};
+    arena_reset(&redis->arena);
+    if (document_redis_get(&id, &redis->arena, &command) == STATUS_OK) {
+        key = ngx_http_comanda_redis_copy_key((struct str){command.argv[1], command.lengths[1]});
+    }
+    if (key.len == 0) {
+        redis_generation_spoil(&redis->generation);
+        redis->usable = false;
+        return;
+    }
+    ngx_http_comanda_redis_trust_owe(redis, key);
 }
 
 void ngx_http_comanda_redis_cancel(struct ngx_http_comanda_redis_op *op)
@@ -70,6 +100,11 @@ void ngx_http_comanda_redis_cancel(struct ngx_http_comanda_redis_op *op)
 bool ngx_http_comanda_redis_ready(const struct ngx_http_comanda_redis *redis)
 {
     return redis->usable;
+}
+
+bool ngx_http_comanda_redis_refuses_writes(const struct ngx_http_comanda_redis *redis)
+{
+    return redis->connected && redis->refuses_writes;
 }
 
 // --- the directive ---
@@ -199,6 +234,7 @@ void ngx_http_comanda_redis_shut(struct ngx_http_comanda_redis *redis)
     if (redis->context != NULL) {
         ngx_http_comanda_redis_close(redis, "shutting down");
     }
+    ngx_http_comanda_redis_trust_free(redis);
     arena_free(&redis->arena);
 }
 

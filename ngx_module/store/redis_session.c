@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one connection of a worker to Redis: opening, commands in order, loss and the way back. Only
-// ngx_http_comanda_redis.c uses it.
+// store/redis.c and store/redis_trust.c use it.
 #include "store/redis_session.h"
 
 #include "infrastructure/redis/settings.h"
@@ -32,12 +32,19 @@ static void arm_timer(struct ngx_http_comanda_redis *redis)
     }
 }
 
-// Takes the oldest one out and tells whoever waits.
+// Takes the oldest one out and tells whoever waits. A write that was not done, or nobody knows, is
+// owed.
 static void answer_first(struct ngx_http_comanda_redis *redis, enum status status, struct str value)
 {
     struct ngx_http_comanda_redis_op *op = redis->pending[redis->first].op;
+    struct ngx_http_comanda_redis_key key = redis->pending[redis->first].key;
     redis->first = (redis->first + 1) % REDIS_PENDING_MAX;
     redis->pending_count--;
+    if (status != STATUS_UNAVAILABLE && status != STATUS_REFUSED) {
+        ngx_free(key.data);
+    } else {
+        ngx_http_comanda_redis_trust_owe(redis, key);
+    }
     if (op != NULL) {
         op->place = NULL;
         op->done(op, status, value);
@@ -153,7 +160,8 @@ static void lost(struct ngx_http_comanda_redis *redis, const char *why)
 {
     redis->context = NULL;
     redis->connected = false;
-    redis->usable = false;
+    redis->answered = false;
+    ngx_http_comanda_redis_trust_end(redis);
     release_socket(redis);
     if (redis->flush.posted) {
         ngx_delete_posted_event(&redis->flush);
@@ -254,17 +262,40 @@ static enum status read_reply(const redisReply *reply, struct str *value)
     case REDIS_REPLY_NIL:
         return STATUS_NOT_FOUND;
     default:
+        *value = (struct str){reply->str, reply->len};
         return STATUS_REFUSED; // LOADING, READONLY, OOM, WRONGTYPE: a miss like any other
     }
 }
 
-static void load_script(struct ngx_http_comanda_redis *redis)
+static void handle_reply(redisAsyncContext *context, void *answer, void *privdata);
+
+// NULL: it cannot be sent.
+static struct ngx_http_comanda_redis_pending *push_command(struct ngx_http_comanda_redis *redis,
+                                                           const struct redis_command *command,
+                                                           struct ngx_http_comanda_redis_op *op)
 {
-    struct str script = document_redis_script();
-    const struct redis_command command = {
-        .argc = 3, .argv = {"SCRIPT", "LOAD", script.data}, .lengths = {6, 4, script.len}};
-    if (ngx_http_comanda_redis_send(redis, &command, NULL) != STATUS_OK) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "comanda: no memory to load Redis' script");
+    if (redis->context == NULL || !redis->connected || redis->pending_count == REDIS_PENDING_MAX ||
+        redisAsyncCommandArgv(redis->context, handle_reply, NULL, command->argc,
+                              (const char **)command->argv, command->lengths) != REDIS_OK) {
+        return NULL;
+    }
+    redis->c->idle = 0;
+    struct ngx_http_comanda_redis_pending *pending = push_pending(redis);
+    *pending = (struct ngx_http_comanda_redis_pending){
+        .op = op, .deadline = ngx_current_msec + redis->timeout};
+    if (op != NULL) {
+        op->place = &pending->op;
+    }
+    arm_timer(redis);
+    return pending;
+}
+
+void ngx_http_comanda_redis_say(struct ngx_http_comanda_redis *redis,
+                                const struct redis_command *command,
+                                struct ngx_http_comanda_redis_op *op)
+{
+    if (push_command(redis, command, op) == NULL) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "comanda: no memory to talk to Redis");
     }
 }
 
@@ -273,11 +304,6 @@ static void load_script(struct ngx_http_comanda_redis *redis)
 bool ngx_http_comanda_redis_refused(const struct ngx_http_comanda_redis *redis)
 {
     return redis->refused_at != 0 && ngx_time() - redis->refused_at < REFUSED_S;
-}
-
-static bool refuses(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_ERROR && redis_answer_refuses(reply->str);
 }
 
 // Waiting does not mend it: a person must read of it, though not once a command.
@@ -300,23 +326,31 @@ static void log_in(struct ngx_http_comanda_redis *redis)
                                           .argv = {"AUTH", redis->user.data, redis->password.data},
                                           .lengths = {4, redis->user.len, redis->password.len}};
     redis->logging_in = !str_is_empty(redis->user);
-    if (redis->logging_in && ngx_http_comanda_redis_send(redis, &command, NULL) != STATUS_OK) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "comanda: no memory to log in to Redis");
+    if (redis->logging_in) {
+        ngx_http_comanda_redis_say(redis, &command, NULL);
     }
 }
 
 // A stopped server still takes connections: only an answer tells that it is there.
 static void note_answer(struct ngx_http_comanda_redis *redis)
 {
-    if (redis->usable) {
+    if (redis->answered) {
         return;
     }
-    redis->usable = true;
+    redis->answered = true;
     redis->refused_at = 0;
     backoff_reset(&redis->backoff);
     if (redis->complained) {
         redis->complained = false;
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "comanda: Redis answers again");
+    }
+}
+
+static void count_answer(struct ngx_http_comanda_redis *redis, enum status status)
+{
+    if (redis->pending[redis->first].counted) {
+        int outcome = status == STATUS_OK ? 0 : status == STATUS_NOT_FOUND ? 1 : 2;
+        ngx_http_comanda_metric_add(redis->answers[outcome], 1);
     }
 }
 
@@ -330,9 +364,9 @@ static void handle_reply(redisAsyncContext *context, void *answer, void *privdat
     }
     struct str value = {NULL, 0};
     enum status status = reply == NULL ? STATUS_UNAVAILABLE : read_reply(reply, &value);
-    if (reply != NULL && refuses(reply)) {
+    if (status == STATUS_REFUSED && redis_answer_refuses(reply->str)) {
         note_refusal(redis, reply);
-        if (!redis->usable) {
+        if (!redis->answered) {
             ngx_http_comanda_redis_close(redis, "it refuses our user");
             return;
         }
@@ -341,14 +375,14 @@ static void handle_reply(redisAsyncContext *context, void *answer, void *privdat
         note_answer(redis);
     }
     redis->logging_in = false;
-    if (status == STATUS_REFUSED && strncmp(reply->str, "NOSCRIPT", 8) == 0) {
-        load_script(redis); // this document is left to the projector
+    count_answer(redis, status);
+    if (reply != NULL) {
+        ngx_http_comanda_redis_trust_reply(redis, reply);
     }
-    ngx_http_comanda_metric_add(redis->answers[status == STATUS_OK          ? 0
-                                               : status == STATUS_NOT_FOUND ? 1
-                                                                            : 2],
-                                1);
     answer_first(redis, status, value);
+    if (status == STATUS_REFUSED) {
+        ngx_http_comanda_redis_trust_pay(redis);
+    }
     if (redis->c != NULL && redis->pending_count == 0) {
         redis->c->idle = 1;
         give_back(redis);
@@ -357,7 +391,7 @@ static void handle_reply(redisAsyncContext *context, void *answer, void *privdat
 
 enum status ngx_http_comanda_redis_send(struct ngx_http_comanda_redis *redis,
                                         const struct redis_command *command,
-                                        struct ngx_http_comanda_redis_op *op)
+                                        struct ngx_http_comanda_redis_op *op, struct str key)
 {
     if (redis->context == NULL || !redis->connected) {
         return STATUS_UNAVAILABLE;
@@ -365,17 +399,17 @@ enum status ngx_http_comanda_redis_send(struct ngx_http_comanda_redis *redis,
     if (redis->pending_count == REDIS_PENDING_MAX) {
         return STATUS_FULL;
     }
-    if (redisAsyncCommandArgv(redis->context, handle_reply, NULL, command->argc,
-                              (const char **)command->argv, command->lengths) != REDIS_OK) {
+    struct ngx_http_comanda_redis_key kept = ngx_http_comanda_redis_copy_key(key);
+    if (kept.len != key.len) {
+        return STATUS_NO_MEMORY;
+    }
+    struct ngx_http_comanda_redis_pending *pending = push_command(redis, command, op);
+    if (pending == NULL) {
+        ngx_free(kept.data);
         return STATUS_UNAVAILABLE;
     }
-    redis->c->idle = 0;
-    struct ngx_http_comanda_redis_pending *pending = push_pending(redis);
-    *pending = (struct ngx_http_comanda_redis_pending){op, ngx_current_msec + redis->timeout};
-    if (op != NULL) {
-        op->place = &pending->op;
-    }
-    arm_timer(redis);
+    pending->counted = true;
+    pending->key = kept;
     return STATUS_OK;
 }
 
@@ -396,7 +430,8 @@ static void handle_connect(const redisAsyncContext *context, int status)
         ngx_del_timer(&redis->timer);
     }
     log_in(redis);
-    load_script(redis);
+    ngx_http_comanda_redis_load_scripts(redis);
+    ngx_http_comanda_redis_trust_begin(redis);
 }
 
 static bool register_socket(struct ngx_http_comanda_redis *redis)
@@ -457,4 +492,5 @@ void ngx_http_comanda_redis_init(struct ngx_http_comanda_redis *redis, ngx_log_t
         (ngx_event_t){.data = redis, .log = log, .handler = handle_retry, .cancelable = 1};
     redis->flush = (ngx_event_t){.data = redis, .log = log, .handler = handle_flush};
     redis->backoff = (struct backoff){.first_ms = RETRY_FIRST_MS, .limit_ms = RETRY_LIMIT_MS};
+    ngx_http_comanda_redis_trust_init(redis, log);
 }

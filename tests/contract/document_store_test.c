@@ -357,6 +357,71 @@ Test(document_store_redis, given_a_key_of_another_type_when_put_then_it_is_repla
     close_redis(&subject);
 }
 
+// The document's value as Redis has it, changed by `change`, which may write to it.
+static void rewrite(struct subject *subject, void (*change)(struct str *value))
+{
+    struct document_id id = {subject->tenant, STR("orders"), STR("k")};
+    struct redis_command command;
+    cr_assert_eq(document_redis_get(&id, &subject->arena, &command), STATUS_OK);
+    redisContext *context = redis_connection_use(subject->redis);
+    redisReply *reply = redisCommand(context, "GET %b", command.argv[1], command.lengths[1]);
+    struct str value = {reply->str, reply->len};
+    change(&value);
+    freeReplyObject(redisCommand(context, "SET %b %b", command.argv[1], command.lengths[1],
+                                 value.data, value.len));
+    freeReplyObject(reply);
+}
+
+static void cut_its_end(struct str *value)
+{
+    value->len--;
+}
+
+static void turn_its_generation(struct str *value)
+{
+    char *first = (char *)value->data; // the reply's own copy
+    *first = *first == 'a' ? 'b' : 'a';
+}
+
+Test(document_store_redis, given_a_value_cut_at_its_end_when_got_then_it_is_none_and_replaced)
+{
+    struct subject subject;
+    open_redis(&subject);
+    put(&subject, a_document(&subject, "k", 1));
+    rewrite(&subject, cut_its_end);
+    assert_healed(&subject); // by a document that is no newer
+    close_redis(&subject);
+}
+
+Test(document_store_redis,
+     given_a_value_of_another_generation_when_got_then_it_is_none_and_replaced)
+{
+    struct subject subject;
+    open_redis(&subject);
+    put(&subject, a_document(&subject, "k", 9));
+    rewrite(&subject, turn_its_generation);
+    assert_healed(&subject); // by an older one
+    close_redis(&subject);
+}
+
+Test(document_store_redis, given_two_stores_on_one_server_when_used_then_they_agree)
+{
+    struct subject one;
+    open_redis(&one);
+    put(&one, a_document(&one, "k", 3));
+    struct redis_connection *redis = redis_connection_new(getenv("COMANDA_TEST_REDIS"), 5000);
+    struct document_store *other = document_store_redis_new(redis);
+    struct document older = a_document(&one, "k", 2);
+    cr_assert_eq(document_store_put(other, &older, 1), STATUS_OK);
+    struct document_id id = {one.tenant, STR("orders"), STR("k")};
+    struct document found;
+    cr_assert_eq(document_store_get(other, &id, 1, &one.arena, &found), STATUS_OK);
+    cr_assert_eq(found.version, 3);
+    document_store_redis_free(other);
+    redis_connection_free(redis);
+    close_redis(&one);
+}
+
 Test(document_store_redis, given_a_forgotten_script_when_put_then_it_is_loaded_anew)
 {
     struct subject subject;

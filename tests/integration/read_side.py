@@ -55,7 +55,7 @@ class Cache:
         if value is None:
             return None
         header, body = value.split(b"\n", 1)
-        return int(header.split(b" ")[0]), header.decode(), body.decode()
+        return int(header.split(b" ")[1]), header.decode(), body.decode()
 
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)

@@ -85,7 +85,7 @@ def test_given_events_when_relayed_then_both_stores_hold_the_same_document(whole
     assert "payment_token" not in body and "tok_ok" not in body
     _version, header, cached = whole.cache.document(order)
     assert cached == body
-    assert header.split(" ")[4] == str(order)
+    assert header.split(" ")[6] == str(order)
     whole.cancel(order)
     cancelled = json.loads(whole.reaches(order, 2))
     assert cancelled["status"] == "cancelling"

@@ -4,45 +4,9 @@
 // newer.
 #include "infrastructure/redis/document_codec.h"
 
-#include <openssl/evp.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-// A value that is no document of ours (cut, foreign, of another type) counts as none and is
-// replaced. Versions stay below 2^31, so Lua's doubles compare them exactly.
-static const char put_script[] =
-    "local head = redis.pcall('GETRANGE', KEYS[1], 0, 127)\n"
-    "if type(head) == 'string' then\n"
-    "  local known = string.match(head, '^(%d+) %d+ %d+ %d+ [%x-]+ [01] ')\n"
-    "  if known and tonumber(known) >= tonumber(ARGV[1]) then return 0 end\n"
-    "end\n"
-    "redis.call('SET', KEYS[1], ARGV[2])\n"
-    "return 1\n";
-
-struct str document_redis_script(void)
-{
-    return (struct str){put_script, sizeof(put_script) - 1};
-}
-
-enum { SHA1_LEN = 20, SHA1_TEXT_LEN = 2 * SHA1_LEN };
-
-static const char *script_sha1(void)
-{
-    static _Thread_local char text[SHA1_TEXT_LEN + 1]; // daemons have a thread a loop
-    if (text[0] == '\0') {
-        unsigned char digest[EVP_MAX_MD_SIZE];
-        unsigned int len = 0;
-        if (EVP_Digest(put_script, sizeof(put_script) - 1, digest, &len, EVP_sha1(), NULL) != 1) {
-            abort(); // OpenSSL without SHA-1: nothing here could work
-        }
-        for (size_t at = 0; at < SHA1_LEN; at++) {
-            snprintf(text + 2 * at, 3, "%02x", digest[at]);
-        }
-    }
-    return text;
-}
 
 // Letters, digits and "-._~" stay as they are; everything else becomes %XX, so that separators of
 // keys and header lines never come from a value.
@@ -105,97 +69,112 @@ struct str document_redis_prefix(void)
     return STR("comanda:doc:");
 }
 
-enum { HEAD_NUMBERS_MAX = 96 }; // version, epoch, tx, position, uuid, listed with their spaces
+// A document as Redis holds it: generation, version and the length of the rest, then the rest.
+struct entry {
+    struct str key;
+    struct str value;
+    struct str version; // within the value
+};
 
-static enum status make_value(const struct document *document, struct arena *arena,
-                              struct str *value, size_t *version_len)
+enum {
+    HEAD_MAX = REDIS_GENERATION_LEN + 24, // generation, version and length with their spaces
+    NUMBERS_MAX = 80,                     // epoch, tx and position with theirs
+};
+
+static char *write_rest(char *to, const struct document *document)
 {
-    size_t size = HEAD_NUMBERS_MAX + UUID_TEXT_LEN + encoded_max(document->owner) +
+    to += snprintf(to, NUMBERS_MAX, "%d %llu %lld ", document->at.epoch,
+                   (unsigned long long)document->at.tx, (long long)document->at.position);
+    uuid_format(document->stream, to);
+    to += UUID_TEXT_LEN;
+    to = write_raw(to, document->listed ? STR(" 1 ") : STR(" 0 "));
+    to = write_encoded(to, document->owner);
+    *to++ = ' ';
+    to = write_encoded(to, document->filter);
+    *to++ = ' ';
+    to = write_encoded(to, document->sort);
+    *to++ = '\n';
+    return write_raw(to, document->body);
+}
+
+static enum status make_value(const struct document *document, struct str generation,
+                              struct arena *arena, struct entry *entry)
+{
+    size_t size = HEAD_MAX + NUMBERS_MAX + UUID_TEXT_LEN + encoded_max(document->owner) +
                   encoded_max(document->filter) + encoded_max(document->sort) + document->body.len +
-                  4;
+                  6;
     char *text = arena_alloc(arena, size);
     if (text == NULL) {
         return STATUS_NO_MEMORY;
     }
-    char *end = text + snprintf(text, HEAD_NUMBERS_MAX, "%d", document->version);
-    *version_len = (size_t)(end - text);
-    end += snprintf(end, HEAD_NUMBERS_MAX - *version_len, " %d %llu %lld ", document->at.epoch,
-                    (unsigned long long)document->at.tx, (long long)document->at.position);
-    uuid_format(document->stream, end);
-    end += UUID_TEXT_LEN;
-    end = write_raw(end, document->listed ? STR(" 1 ") : STR(" 0 "));
-    end = write_encoded(end, document->owner);
-    *end++ = ' ';
-    end = write_encoded(end, document->filter);
-    *end++ = ' ';
-    end = write_encoded(end, document->sort);
-    *end++ = '\n';
-    end = write_raw(end, document->body);
-    *value = (struct str){text, (size_t)(end - text)};
+    // The length stands before what it measures: the head goes right up to the rest, once that is
+    // written.
+    char *rest = text + HEAD_MAX;
+    size_t rest_len = (size_t)(write_rest(rest, document) - rest);
+    char head[HEAD_MAX];
+    size_t head_len = (size_t)snprintf(head, sizeof(head), "%.*s %d %zu ", STR_FMT(generation),
+                                       document->version, rest_len);
+    entry->value = (struct str){rest - head_len, head_len + rest_len};
+    memcpy(rest - head_len, head, head_len);
+    entry->version.data = entry->value.data + REDIS_GENERATION_LEN + 1;
+    entry->version.len = strcspn(entry->version.data, " ");
     return STATUS_OK;
 }
 
-static void add_arg(struct redis_command *command, struct str arg)
-{
-    command->argv[command->argc] = arg.data;
-    command->lengths[command->argc] = arg.len;
-    command->argc++;
-}
-
-// A document as Redis holds it.
-struct entry {
-    struct str key;
-    struct str value;
-    size_t version_len; // the value begins with its version
-};
-
-static enum status make_entry(const struct document *document, struct arena *arena,
-                              struct entry *entry)
+static enum status make_entry(const struct document *document, struct str generation,
+                              struct arena *arena, struct entry *entry)
 {
     if (document->version <= 0 || document->body.len > DOCUMENT_BYTES_MAX ||
-        document->at.epoch < 0 || document->at.position < 0) {
+        document->at.epoch < 0 || document->at.position < 0 ||
+        generation.len != REDIS_GENERATION_LEN) {
         return STATUS_INVALID;
     }
     if (make_key(document->tenant, document->collection, document->key, arena, &entry->key) !=
             STATUS_OK ||
-        make_value(document, arena, &entry->value, &entry->version_len) != STATUS_OK) {
+        make_value(document, generation, arena, entry) != STATUS_OK) {
         return STATUS_NO_MEMORY;
     }
     return STATUS_OK;
 }
 
-enum status document_redis_put(const struct document *document, struct arena *arena,
-                               struct redis_command *command)
+enum status document_redis_put(const struct document *document, struct str generation,
+                               struct arena *arena, struct redis_command *command)
 {
     struct entry entry;
-    enum status status = make_entry(document, arena, &entry);
+    enum status status = make_entry(document, generation, arena, &entry);
     if (status != STATUS_OK) {
         return status;
     }
     struct redis_command made = {0};
-    add_arg(&made, STR("EVALSHA"));
-    add_arg(&made, (struct str){script_sha1(), SHA1_TEXT_LEN});
-    add_arg(&made, STR("1"));
-    add_arg(&made, entry.key);
-    add_arg(&made, (struct str){entry.value.data, entry.version_len});
-    add_arg(&made, entry.value);
+    redis_command_add(&made, STR("EVALSHA"));
+    redis_command_add(&made, redis_script_sha1(REDIS_SCRIPT_PUT));
+    redis_command_add(&made, STR("1"));
+    redis_command_add(&made, entry.key);
+    redis_command_add(&made, generation);
+    redis_command_add(&made, entry.version);
+    redis_command_add(&made, entry.value);
     *command = made;
     return STATUS_OK;
 }
 
-enum status document_redis_add(const struct document *document, struct arena *arena,
-                               struct redis_command *command)
+struct str document_redis_key(const struct redis_command *put)
+{
+    return (struct str){put->argv[3], put->lengths[3]};
+}
+
+enum status document_redis_add(const struct document *document, struct str generation,
+                               struct arena *arena, struct redis_command *command)
 {
     struct entry entry;
-    enum status status = make_entry(document, arena, &entry);
+    enum status status = make_entry(document, generation, arena, &entry);
     if (status != STATUS_OK) {
         return status;
     }
     struct redis_command made = {0};
-    add_arg(&made, STR("SET"));
-    add_arg(&made, entry.key);
-    add_arg(&made, entry.value);
-    add_arg(&made, STR("NX"));
+    redis_command_add(&made, STR("SET"));
+    redis_command_add(&made, entry.key);
+    redis_command_add(&made, entry.value);
+    redis_command_add(&made, STR("NX"));
     *command = made;
     return STATUS_OK;
 }
@@ -208,8 +187,8 @@ enum status document_redis_get(const struct document_id *id, struct arena *arena
         return STATUS_NO_MEMORY;
     }
     struct redis_command made = {0};
-    add_arg(&made, STR("GET"));
-    add_arg(&made, key);
+    redis_command_add(&made, STR("GET"));
+    redis_command_add(&made, key);
     *command = made;
     return STATUS_OK;
 }
@@ -273,18 +252,31 @@ static bool next_number(struct str *rest, int64_t low, int64_t high, int64_t *nu
            *number <= high;
 }
 
-static bool read_numbers(struct str *rest, struct document *document)
+// The generation is the asked one, and all is there that was written.
+static bool read_head(struct str *rest, struct str generation, struct document *document)
 {
-    int64_t version, epoch, tx, position;
-    struct str stream, listed;
-    if (!next_number(rest, 1, INT32_MAX, &version) || !next_number(rest, 0, INT32_MAX, &epoch) ||
-        !next_number(rest, 0, INT64_MAX, &tx) || !next_number(rest, 0, INT64_MAX, &position) ||
-        !str_split(*rest, ' ', &stream, rest) || !uuid_parse(stream, false, &document->stream) ||
-        !str_split(*rest, ' ', &listed, rest) || listed.len != 1 ||
-        (listed.data[0] != '0' && listed.data[0] != '1')) {
+    int64_t version;
+    int64_t length;
+    struct str written;
+    if (generation.len != REDIS_GENERATION_LEN || !str_split(*rest, ' ', &written, rest) ||
+        !str_eq(written, generation) || !next_number(rest, 1, INT32_MAX, &version) ||
+        !next_number(rest, 1, INT32_MAX, &length) || (size_t)length != rest->len) {
         return false;
     }
     document->version = (int32_t)version;
+    return true;
+}
+
+static bool read_numbers(struct str *rest, struct document *document)
+{
+    int64_t epoch, tx, position;
+    struct str stream, listed;
+    if (!next_number(rest, 0, INT32_MAX, &epoch) || !next_number(rest, 0, INT64_MAX, &tx) ||
+        !next_number(rest, 0, INT64_MAX, &position) || !str_split(*rest, ' ', &stream, rest) ||
+        !uuid_parse(stream, false, &document->stream) || !str_split(*rest, ' ', &listed, rest) ||
+        listed.len != 1 || (listed.data[0] != '0' && listed.data[0] != '1')) {
+        return false;
+    }
     document->at = (struct log_cursor){(int32_t)epoch, (uint64_t)tx, position};
     document->listed = listed.data[0] == '1';
     return true;
@@ -304,13 +296,14 @@ static enum status read_names(struct str rest, struct arena *arena, struct docum
     return status == STATUS_OK ? read_encoded(rest, arena, &document->sort) : status;
 }
 
-enum status document_redis_read(struct str value, const struct document_id *id, struct arena *arena,
+enum status document_redis_read(struct str value, struct str generation,
+                                const struct document_id *id, struct arena *arena,
                                 struct document *document)
 {
     struct str head, body;
     struct document made = {.tenant = id->tenant, .collection = id->collection, .key = id->key};
-    if (!str_split(value, '\n', &head, &body) || body.len == 0 || body.len > DOCUMENT_BYTES_MAX ||
-        !read_numbers(&head, &made)) {
+    if (!read_head(&value, generation, &made) || !str_split(value, '\n', &head, &body) ||
+        body.len == 0 || body.len > DOCUMENT_BYTES_MAX || !read_numbers(&head, &made)) {
         return STATUS_MALFORMED;
     }
     enum status status = read_names(head, arena, &made);

@@ -5,10 +5,13 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/arena.h"
+#include "base/monotonic.h"
 #include "infrastructure/redis/connection.h"
 #include "infrastructure/redis/document_codec.h"
+#include "infrastructure/redis/generation.h"
 
 // A pipeline at a time: bounds what both sides hold in memory.
 enum { PIPELINE_MAX = 256, SCRATCH_BLOCK = 64 * 1024, SCRATCH_MAX = 128 * 1024 * 1024 };
@@ -16,7 +19,10 @@ enum { PIPELINE_MAX = 256, SCRATCH_BLOCK = 64 * 1024, SCRATCH_MAX = 128 * 1024 *
 struct redis_store {
     struct document_store base;
     struct redis_connection *connection;
-    unsigned prepared; // the generation of the connection that has our script
+    unsigned prepared; // the connection that has our scripts, by its number
+    unsigned proved;   // the connection that has told its generation
+    int64_t proved_at_ms;
+    struct redis_generation generation;
 };
 
 static struct redis_store *self(struct document_store *store)
@@ -37,32 +43,86 @@ static void note_refusal(struct redis_store *store, const redisReply *reply)
     }
 }
 
-static bool load_script(struct redis_store *store, redisContext *context)
+// NULL: the connection is gone.
+static redisReply *ask(struct redis_store *store, redisContext *context,
+                       const struct redis_command *command)
 {
-    struct str script = document_redis_script();
-    redisReply *reply = redisCommand(context, "SCRIPT LOAD %b", script.data, script.len);
-    bool loaded = reply != NULL && reply->type == REDIS_REPLY_STRING;
+    redisReply *reply =
+        redisCommandArgv(context, command->argc, (const char **)command->argv, command->lengths);
     if (reply == NULL) {
         redis_connection_fail(store->connection);
     } else {
         note_refusal(store, reply);
     }
+    return reply;
+}
+
+static bool load_script(struct redis_store *store, redisContext *context, enum redis_script script)
+{
+    const struct redis_command command = redis_script_load(script);
+    redisReply *reply = ask(store, context, &command);
+    bool loaded = reply != NULL && reply->type == REDIS_REPLY_STRING;
     freeReplyObject(reply);
     return loaded;
 }
 
-static redisContext *use(struct redis_store *store, bool with_script)
+static bool prepare(struct redis_store *store, redisContext *context)
 {
-    redisContext *context = redis_connection_use(store->connection);
-    unsigned generation = redis_connection_generation(store->connection);
-    if (context == NULL || !with_script || store->prepared == generation) {
-        return context;
+    unsigned number = redis_connection_generation(store->connection);
+    if (store->prepared != number) {
+        store->prepared = load_script(store, context, REDIS_SCRIPT_PUT) &&
+                                  load_script(store, context, REDIS_SCRIPT_GENERATION)
+                              ? number
+                              : 0;
     }
-    if (!load_script(store, context)) {
+    return store->prepared == number;
+}
+
+static redisReply *ask_generation(struct redis_store *store, redisContext *context)
+{
+    uint64_t random = 0;
+    if (getrandom(&random, sizeof(random), 0) != sizeof(random)) {
         return NULL;
     }
-    store->prepared = generation;
-    return context;
+    const struct redis_command command = redis_generation_ask(&store->generation, random);
+    return ask(store, context, &command);
+}
+
+// Twice at most, as put_commands.
+static bool prove(struct redis_store *store, redisContext *context)
+{
+    int64_t asked_at_ms = monotonic_ms();
+    redisReply *reply = ask_generation(store, context);
+    if (reply != NULL && says(reply, "NOSCRIPT")) {
+        freeReplyObject(reply);
+        store->prepared = 0;
+        reply = prepare(store, context) ? ask_generation(store, context) : NULL;
+    }
+    bool well = reply != NULL && reply->type == REDIS_REPLY_STRING &&
+                redis_generation_take(&store->generation, (struct str){reply->str, reply->len});
+    if (well) {
+        store->proved = redis_connection_generation(store->connection);
+        store->proved_at_ms = asked_at_ms;
+    } else if (reply != NULL) {
+        store->proved = 0;
+        redis_generation_spoil(&store->generation);
+    }
+    freeReplyObject(reply);
+    return well;
+}
+
+// Connected, with our scripts and in a generation that it told not long ago.
+static redisContext *use(struct redis_store *store)
+{
+    redisContext *context = redis_connection_use(store->connection);
+    if (context == NULL || !prepare(store, context)) {
+        return NULL;
+    }
+    if (store->proved == redis_connection_generation(store->connection) &&
+        monotonic_ms() - store->proved_at_ms < REDIS_LOOK_EVERY_MS) {
+        return context;
+    }
+    return prove(store, context) ? context : NULL;
 }
 
 // NULL: the connection is gone.
@@ -116,15 +176,24 @@ static enum put_answer read_puts(struct redis_store *store, redisContext *contex
     return answer;
 }
 
+// What stayed there may be older than what was refused.
+static enum status note_put(struct redis_store *store, enum put_answer answer)
+{
+    if (answer == PUT_REFUSED || answer == PUT_NO_SCRIPT) {
+        redis_generation_spoil(&store->generation);
+        store->proved = 0;
+    }
+    return answer == PUT_DONE ? STATUS_OK : STATUS_UNAVAILABLE;
+}
+
 // Twice at most: a server that was emptied (SCRIPT FLUSH, a restart behind a proxy) learns the
-// script anew; a put is harmless to repeat.
-static enum status put_commands(struct redis_store *store, struct redis_command *commands,
-                                size_t count)
+// scripts anew; a put is harmless to repeat.
+static enum status put_commands(struct redis_store *store, redisContext *context,
+                                struct redis_command *commands, size_t count)
 {
     enum put_answer answer = PUT_NO_SCRIPT;
     for (int round = 0; round < 2 && answer == PUT_NO_SCRIPT; round++) {
-        redisContext *context = use(store, true);
-        if (context == NULL || send_all(store, context, commands, count) != STATUS_OK) {
+        if (!prepare(store, context) || send_all(store, context, commands, count) != STATUS_OK) {
             return STATUS_UNAVAILABLE;
         }
         answer = read_puts(store, context, count);
@@ -132,18 +201,23 @@ static enum status put_commands(struct redis_store *store, struct redis_command 
             store->prepared = 0;
         }
     }
-    return answer == PUT_DONE ? STATUS_OK : STATUS_UNAVAILABLE;
+    return note_put(store, answer);
 }
 
 static enum status put_pipeline(struct redis_store *store, const struct document *documents,
                                 size_t count, struct arena *scratch)
 {
     struct redis_command *commands = arena_array(scratch, count, sizeof(*commands));
-    enum status status = commands == NULL ? STATUS_NO_MEMORY : STATUS_OK;
-    for (size_t at = 0; at < count && status == STATUS_OK; at++) {
-        status = document_redis_put(&documents[at], scratch, &commands[at]);
+    redisContext *context = use(store);
+    if (commands == NULL || context == NULL) {
+        return commands == NULL ? STATUS_NO_MEMORY : STATUS_UNAVAILABLE;
     }
-    return status == STATUS_OK ? put_commands(store, commands, count) : status;
+    struct str generation = redis_generation_name(&store->generation);
+    enum status status = STATUS_OK;
+    for (size_t at = 0; at < count && status == STATUS_OK; at++) {
+        status = document_redis_put(&documents[at], generation, scratch, &commands[at]);
+    }
+    return status == STATUS_OK ? put_commands(store, context, commands, count) : status;
 }
 
 static size_t next_chunk(size_t count, size_t from)
@@ -164,8 +238,9 @@ static enum status put(struct document_store *base, const struct document *docum
     return status;
 }
 
-static enum status read_get(const redisReply *reply, const struct document_id *id,
-                            struct arena *arena, struct document *document)
+static enum status read_get(const struct redis_store *store, const redisReply *reply,
+                            const struct document_id *id, struct arena *arena,
+                            struct document *document)
 {
     *document =
         (struct document){.tenant = id->tenant, .collection = id->collection, .key = id->key};
@@ -179,7 +254,8 @@ static enum status read_get(const redisReply *reply, const struct document_id *i
     if (value.data == NULL) {
         return STATUS_NO_MEMORY;
     }
-    enum status status = document_redis_read(value, id, arena, document);
+    enum status status =
+        document_redis_read(value, redis_generation_name(&store->generation), id, arena, document);
     return status == STATUS_MALFORMED ? STATUS_OK : status;
 }
 
@@ -194,7 +270,7 @@ static enum status read_gets(struct redis_store *store, redisContext *context,
             return STATUS_UNAVAILABLE;
         }
         note_refusal(store, reply);
-        enum status status = read_get(reply, &ids[at], arena, &documents[at]);
+        enum status status = read_get(store, reply, &ids[at], arena, &documents[at]);
         outcome = outcome == STATUS_OK ? status : outcome;
         freeReplyObject(reply);
     }
@@ -212,7 +288,7 @@ static enum status get_pipeline(struct redis_store *store, const struct document
     if (status != STATUS_OK) {
         return status;
     }
-    redisContext *context = use(store, false);
+    redisContext *context = use(store);
     if (context == NULL || send_all(store, context, commands, count) != STATUS_OK) {
         return STATUS_UNAVAILABLE;
     }
@@ -289,7 +365,8 @@ static enum status drop(struct document_store *base, struct str tenant, struct s
     arena_init(&scratch, SCRATCH_BLOCK, SCRATCH_MAX);
     struct str pattern;
     enum status status = document_redis_pattern(tenant, collection, &scratch, &pattern);
-    redisContext *context = status == STATUS_OK ? use(self(base), false) : NULL;
+    redisContext *context =
+        status == STATUS_OK ? redis_connection_use(self(base)->connection) : NULL;
     if (status == STATUS_OK && context == NULL) {
         status = STATUS_UNAVAILABLE;
     }

@@ -110,6 +110,8 @@ enum status redis_settings_read(struct str text, struct redis_settings *settings
 
 bool redis_answer_refuses(const char *answer)
 {
-    return strncmp(answer, "NOPERM", 6) == 0 || strncmp(answer, "NOAUTH", 6) == 0 ||
+    static const char in_script[] = "ERR The user executing the script can't run";
+    return strncmp(answer, in_script, sizeof(in_script) - 1) == 0 ||
+           strncmp(answer, "NOPERM", 6) == 0 || strncmp(answer, "NOAUTH", 6) == 0 ||
            strncmp(answer, "WRONGPASS", 9) == 0;
 }

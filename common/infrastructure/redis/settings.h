@@ -22,6 +22,6 @@ struct redis_settings {
 enum status redis_settings_read(struct str text, struct redis_settings *settings,
                                 struct str *cause) MUST_CHECK;
 
-// Does this error answer of a server refuse the user: NOPERM, NOAUTH or WRONGPASS? Waiting does not
-// mend that.
+// Does this error answer of a server refuse the user: NOPERM, also within a script, NOAUTH or
+// WRONGPASS? Waiting does not mend that.
 bool redis_answer_refuses(const char *answer);

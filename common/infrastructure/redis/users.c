@@ -4,22 +4,21 @@
 
 #include "base/sha256.h"
 
-// The versioned script runs as whoever calls it, so its own commands are among these.
-#define PUT "+evalsha +script|load +getrange +set"
-#define DROP "+scan +unlink"
+// The scripts run as whoever calls them, so their own commands are among these.
+#define WRITE "+get +set +getrange +strlen +unlink +info +evalsha +script|load"
 
 static const struct redis_user users[] = {
     {.program = {"edge", 4},
      .name = {"comanda_edge", 12},
-     .commands = {"+get " PUT, sizeof("+get " PUT) - 1},
+     .commands = {WRITE, sizeof(WRITE) - 1},
      .keys = {"~comanda:doc:*", 14}},
     {.program = {"projector", 9},
      .name = {"comanda_projector", 17},
-     .commands = {"+ping " PUT " " DROP, sizeof("+ping " PUT " " DROP) - 1},
+     .commands = {"+ping +scan " WRITE, sizeof("+ping +scan " WRITE) - 1},
      .keys = {"~comanda:doc:*", 14}},
     {.program = {"operator", 8},
      .name = {"comanda_operator", 16},
-     .commands = {"+ping +info " DROP, sizeof("+ping +info " DROP) - 1},
+     .commands = {"+ping +info +scan +unlink", sizeof("+ping +info +scan +unlink") - 1},
      .keys = {"~comanda:doc:*", 14}},
 };
 
