@@ -71,7 +71,7 @@ struct ctl {
     const char *option_names[CTL_OPTIONS_MAX];
     const char *option_values[CTL_OPTIONS_MAX]; // "" for a flag
     size_t option_count;
-    bool json; // machines read stdout: one JSON value, or one a line where a verb says so
+    bool json;    // machines read stdout: one JSON value, or one a line where a verb says so
     bool goes_on; // after a secret's file that is of no use, and has been told
     struct arena *arena;
 };

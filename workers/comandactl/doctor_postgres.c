@@ -3,6 +3,7 @@
 #include "doctor.h"
 #include "infrastructure/postgres/connection.h"
 #include "infrastructure/postgres/migrate.h"
+#include "infrastructure/postgres/rights.h"
 #include "infrastructure/postgres/saga_watch.h"
 
 enum {
@@ -66,6 +67,19 @@ static bool look_at_schema(const struct look *look)
                : version < migrate_version() ? "run comandactl migrate"
                                              : "install the newer program");
     return fits;
+}
+
+static void look_at_rights(const struct look *look)
+{
+    struct str lacking;
+    if (rights_lacking(look->postgres, "comanda-operator", NULL, look->doctor->ctl->arena,
+                       &lacking) != STATUS_OK) {
+        say_failed(look, "grants");
+        return;
+    }
+    doctor_say(look->doctor, "grants", lacking.len == 0 ? FINDING_OK : FINDING_WARNING,
+               lacking.len == 0 ? STR("an operator's, all of them") : lacking,
+               lacking.len == 0 ? "" : "come as comanda_operator, or grant what it lacks");
 }
 
 static void look_at_partitions(const struct look *look)
@@ -244,6 +258,7 @@ void doctor_postgres(struct doctor *doctor)
     }
     doctor_say(doctor, "postgres", FINDING_OK, STR("connected"), "");
     if (look_at_schema(&look)) {
+        look_at_rights(&look);
         look_at_partitions(&look);
         look_at_relay(&look);
         look_at_sagas(&look);
