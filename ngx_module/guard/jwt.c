@@ -5,6 +5,7 @@
 #include "guard/guard.h"
 #include "guard/token_cache.h"
 
+#include "infrastructure/config/secret_file.h"
 #include "infrastructure/token/jwt.h"
 
 enum { LEEWAY_S_MAX = 300, SCOPES_MAX = 16, ARENA_BLOCK = 16 * 1024, ARENA_MAX = 256 * 1024 };
@@ -226,26 +227,6 @@ static char *read_argument(ngx_conf_t *cf, ngx_str_t word, struct jwt_arguments 
     return NGX_CONF_ERROR;
 }
 
-// The key is the file's bytes less one line end. Returns its length, or -1 with the reason logged.
-static ssize_t read_key(ngx_conf_t *cf, ngx_str_t *path, char key[JWT_KEY_BYTES_MAX + 2])
-{
-    if (ngx_conf_full_name(cf->cycle, path, 1) != NGX_OK) {
-        return -1;
-    }
-    ngx_fd_t fd = ngx_open_file(path->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-    if (fd == NGX_INVALID_FILE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno, "comanda_jwt: cannot open key_file \"%V\"",
-                           path);
-        return -1;
-    }
-    ssize_t len = ngx_read_fd(fd, key, JWT_KEY_BYTES_MAX + 2);
-    (void)ngx_close_file(fd);
-    if (len > 0 && key[len - 1] == '\n') {
-        len--;
-    }
-    return len;
-}
-
 static void free_verifier(void *data)
 {
     jwt_verifier_free(data);
@@ -253,19 +234,25 @@ static void free_verifier(void *data)
 
 static char *make_verifier(ngx_conf_t *cf, struct jwt_arguments *arguments, struct jwt_guard *guard)
 {
-    char key[JWT_KEY_BYTES_MAX + 2];
-    ssize_t len = read_key(cf, &arguments->key_file, key);
-    if (len < 0) {
+    char key[JWT_KEY_BYTES_MAX + 1];
+    char fault[SECRET_FAULT_MAX];
+    size_t len;
+    if (ngx_conf_full_name(cf->cycle, &arguments->key_file, 1) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+    if (secret_file_read((const char *)arguments->key_file.data, JWT_KEY_BYTES_MIN,
+                         JWT_KEY_BYTES_MAX, key, &len, fault) != STATUS_OK) {
+        ngx_explicit_memzero(key, sizeof(key));
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "comanda_jwt: key_file %s", fault);
         return NGX_CONF_ERROR;
     }
     enum status status =
-        jwt_verifier_new((struct str){key, (size_t)len}, arguments->issuer, arguments->audience,
+        jwt_verifier_new((struct str){key, len}, arguments->issuer, arguments->audience,
                          (int)arguments->leeway_s, &guard->verifier);
     ngx_explicit_memzero(key, sizeof(key));
     if (status != STATUS_OK) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "comanda_jwt: key_file \"%V\" holds %z bytes, HS256 takes %d to %d",
-                           &arguments->key_file, len, JWT_KEY_BYTES_MIN, JWT_KEY_BYTES_MAX);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "comanda_jwt: key_file \"%V\": %s",
+                           &arguments->key_file, status_text(status));
         return NGX_CONF_ERROR;
     }
     ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(cf->pool, 0);

@@ -131,12 +131,30 @@ static void take_relay(struct ngx_http_comanda_read *read, enum status status,
     finish(probe, &up);
 }
 
+// Told in the log once a worker, until it has been mended.
+static bool lacks_rights(ngx_http_request_t *r, struct str lacking)
+{
+    static bool told;
+    bool lacks = lacking.len > 0;
+    if (lacks && !told) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "comanda_postgres: %*s: grant it, or come as comanda_edge", lacking.len,
+                      lacking.data);
+    }
+    told = lacks;
+    return lacks;
+}
+
 static void take_version(struct ngx_http_comanda_read *read, enum status status,
                          const struct ngx_http_comanda_read_answer *answer)
 {
     struct probe *probe = ngx_queue_data(read, struct probe, read);
     if (status == STATUS_OK && answer->number != migrate_version()) {
         finish_down(probe, STR("another schema version: run comandactl migrate"));
+        return;
+    }
+    if (status == STATUS_OK && lacks_rights(probe->request, answer->lacking)) {
+        finish_down(probe, answer->lacking);
         return;
     }
     if (status == STATUS_OK) {

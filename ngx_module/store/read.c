@@ -5,6 +5,7 @@
 
 #include "domain/bounded_context.h"
 #include "infrastructure/postgres/binary.h"
+#include "infrastructure/postgres/rights.h"
 
 enum {
     GROUP_READS_MAX = 256,
@@ -191,6 +192,19 @@ static enum status encode_plain(struct read_group *group, const char *name, cons
     return params.status;
 }
 
+// The schema's version, and what our role lacks.
+static enum status encode_schema(struct read_group *group)
+{
+    static const Oid types[] = {OID_TEXT};
+    struct binary_params params;
+    binary_params_begin(&params, &group->call.statement, &group->arena, "edge_schema",
+                        "select (select coalesce(max(version), 0)::int4 from comanda.migrations),"
+                        " " RIGHTS_LACKING_SQL,
+                        types);
+    binary_param_bytes(&params, str_from(rights_of("comanda-edge")));
+    return params.status;
+}
+
 static enum status encode(struct read_group *group)
 {
     switch (group->kind) {
@@ -203,8 +217,7 @@ static enum status encode(struct read_group *group)
     case READ_PAGE:
         return encode_page(group);
     case READ_SCHEMA:
-        return encode_plain(group, "edge_schema",
-                            "select coalesce(max(version), 0)::int4 from comanda.migrations");
+        return encode_schema(group);
     case READ_RELAY:
         return encode_plain(group, "edge_relay", "select coalesce(comanda.relay_behind_s(), -1)");
     case READ_KINDS:
@@ -302,6 +315,7 @@ static enum status answer_number(struct read_group *group, const PGresult *resul
         return STATUS_MALFORMED;
     }
     struct ngx_http_comanda_read_answer one = {.number = binary_int4(&row, 0)};
+    one.lacking = group->kind == READ_SCHEMA ? binary_bytes(&row, 1) : STR("");
     for (size_t i = 0; i < group->count && !row.bad; i++) {
         answer(group, i, STATUS_OK, &one);
     }

@@ -4,6 +4,7 @@
 #include "store/redis.h"
 
 #include "core/settings.h"
+#include "infrastructure/config/secret_file.h"
 #include "infrastructure/redis/settings.h"
 #include "store/redis_session.h"
 #include "store/store.h"
@@ -128,32 +129,20 @@ static char *read_address(ngx_conf_t *cf, ngx_str_t word, struct ngx_http_comand
     return NGX_CONF_OK;
 }
 
-// The first line of the file, without its end.
 static char *read_password(ngx_conf_t *cf, ngx_str_t *path, struct ngx_http_comanda_redis *redis)
 {
-    u_char *bytes = ngx_pnalloc(cf->pool, REDIS_PASSWORD_MAX + 2);
+    char *bytes = ngx_pnalloc(cf->pool, REDIS_PASSWORD_MAX + 1);
+    char fault[SECRET_FAULT_MAX];
+    size_t len;
     if (bytes == NULL || ngx_conf_full_name(cf->cycle, path, 1) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
-    ngx_fd_t fd = ngx_open_file(path->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-    if (fd == NGX_INVALID_FILE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           "comanda_redis: cannot open password_file \"%V\"", path);
+    if (secret_file_read((const char *)path->data, 1, REDIS_PASSWORD_MAX, bytes, &len, fault) !=
+        STATUS_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "comanda_redis: password_file %s", fault);
         return NGX_CONF_ERROR;
     }
-    ssize_t len = ngx_read_fd(fd, bytes, REDIS_PASSWORD_MAX + 2);
-    (void)ngx_close_file(fd);
-    if (len > 0 && bytes[len - 1] == '\n') {
-        len--;
-    }
-    if (len < 1 || len > REDIS_PASSWORD_MAX || memchr(bytes, '\n', (size_t)len) != NULL) {
-        ngx_conf_log_error(
-            NGX_LOG_EMERG, cf, 0,
-            "comanda_redis: password_file \"%V\" must hold one line of 1 to %d bytes", path,
-            REDIS_PASSWORD_MAX);
-        return NGX_CONF_ERROR;
-    }
-    redis->password = (struct str){(const char *)bytes, (size_t)len};
+    redis->password = (struct str){bytes, len};
     return NGX_CONF_OK;
 }
 

@@ -100,6 +100,8 @@ def test_given_a_secret_in_a_file_when_run_then_it_is_read(bare, tmp_path):
     (tmp_path / "conninfo").write_text(bare.database.conninfo + "\n")
     environment = {"COMANDA_POSTGRES_FILE": str(tmp_path / "conninfo"), "COMANDA_POSTGRES": ""}
     assert run("projection", "status", **environment)[0] == 0
+    (tmp_path / "conninfo").write_text(bare.database.conninfo + "\r\nwhat follows")
+    assert run("projection", "status", **environment)[0] == 0
 
 
 # --- products and stock

@@ -168,9 +168,9 @@ def test_an_edge_without_a_user_is_told_that_it_needs_one(cache, shop):
 @pytest.mark.parametrize("words, said", [
     ("user=comanda_edge", "stand together"),
     ("password_file={folder}/key", "stand together"),
-    ("user=comanda_edge password_file={folder}/none", "cannot open password_file"),
-    ("user=comanda_edge password_file={folder}/empty", "one line of 1 to 512 bytes"),
-    ("user=comanda_edge password_file={folder}/two", "one line of 1 to 512 bytes"),
+    ("user=comanda_edge password_file={folder}/none", "No such file"),
+    ("user=comanda_edge password_file={folder}/empty", "1 to 512 bytes, and holds 0"),
+    ("user=comanda_edge password_file={folder}/mark", "byte order mark of UTF-16"),
     ("user= password_file={folder}/key", "user="),
     ("login=comanda_edge", "no parameter"),
 ])
@@ -178,7 +178,7 @@ def test_nginx_names_a_bad_login_before_it_starts(shop, words, said):
     edge = Edge(shop, start=False)
     try:
         (edge.folder / "empty").write_text("\n")
-        (edge.folder / "two").write_text("one\ntwo\n")
+        (edge.folder / "mark").write_bytes(b"\xff\xfex\0")
         edge.conf.write_text(edge.conf.read_text().replace(
             f"comanda_redis hot {edge.redis};",
             f"comanda_redis hot {edge.redis} {words.format(folder=edge.folder)};"))

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "infrastructure/config/settings_file.h"
+#include "infrastructure/config/secret_file.h"
 #include "infrastructure/rabbitmq/permissions.h"
 #include "infrastructure/redis/users.h"
 #include "sagas.h"
@@ -131,23 +131,23 @@ static enum ctl_exit read_password(struct ctl *ctl, const char *server, struct s
                         STR_FMT(program));
     }
     struct str path = arena_printf(ctl->arena, "%s/%s_%.*s", folder, server, STR_FMT(program));
-    struct str fault = STR("no memory");
     if (path.data == NULL) {
         return ctl_fail(ctl, CTL_INTERNAL, "no memory");
     }
     if (ctl_option_value(ctl, "--make") != NULL && !make_password(path.data)) {
         return ctl_fail(ctl, CTL_INTERNAL, "%s: %s", path.data, strerror(errno));
     }
-    if (settings_file_read(path.data, PASSWORD_MAX + 1, ctl->arena, password, &fault) !=
-        STATUS_OK) {
-        return ctl_fail(ctl, CTL_INTERNAL,
-                        "%.*s; write a password there, or let --make make what is missing",
-                        STR_FMT(fault));
+    char *bytes = arena_alloc(ctl->arena, PASSWORD_MAX + 1);
+    char fault[SECRET_FAULT_MAX] = "no memory";
+    size_t len = 0;
+    enum status status = bytes == NULL
+                             ? STATUS_NO_MEMORY
+                             : secret_file_read(path.data, 1, PASSWORD_MAX, bytes, &len, fault);
+    if (status != STATUS_OK) {
+        return ctl_fail(ctl, status == STATUS_INVALID ? CTL_USAGE : CTL_INTERNAL,
+                        "%s; write a password there, or let --make make what is missing", fault);
     }
-    password->len -= password->len > 0 && password->data[password->len - 1] == '\n';
-    if (password->len == 0 || memchr(password->data, '\n', password->len) != NULL) {
-        return ctl_fail(ctl, CTL_USAGE, "%s must hold one line, the password", path.data);
-    }
+    *password = (struct str){bytes, len};
     return CTL_OK;
 }
 

@@ -71,7 +71,8 @@ struct ctl {
     const char *option_names[CTL_OPTIONS_MAX];
     const char *option_values[CTL_OPTIONS_MAX]; // "" for a flag
     size_t option_count;
-    bool json; // machines read stdout: one JSON value, or one a line where a verb says so
+    bool json;    // machines read stdout: one JSON value, or one a line where a verb says so
+    bool goes_on; // after a secret's file that is of no use, and has been told
     struct arena *arena;
 };
 
@@ -79,7 +80,7 @@ struct ctl {
 const char *ctl_option_value(const struct ctl *ctl, const char *name);
 
 // A setting: the option if given, else the environment variable, else the first line of the file
-// that VARIABLE_FILE names, else `fallback`, which may be NULL.
+// that VARIABLE_FILE names, else `fallback`, which may be NULL. A file of no use ends the program.
 const char *ctl_setting(struct ctl *ctl, const char *option, const char *variable,
                         const char *fallback);
 

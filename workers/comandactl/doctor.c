@@ -2,10 +2,10 @@
 // comandactl doctor: looks at every server and at what should be there, and says what to do.
 #include "doctor.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "infrastructure/config/secret_file.h"
 #include "infrastructure/token/jwt.h"
 
 static const struct table_column columns[] = {
@@ -28,29 +28,30 @@ static void look_at_key(struct doctor *doctor)
 {
     const char *path = ctl_setting(doctor->ctl, "--key-file", "COMANDA_JWT_KEY_FILE", NULL);
     struct stat file;
+    char key[JWT_KEY_BYTES_MAX + 1];
+    char fault[SECRET_FAULT_MAX];
+    size_t len;
     if (path == NULL) {
         doctor_say(doctor, "token key", FINDING_OK, STR("not asked: no COMANDA_JWT_KEY_FILE"), "");
-    } else if (stat(path, &file) != 0) {
-        doctor_say(doctor, "token key", FINDING_FAULT,
-                   DOCTOR_DETAIL(doctor, "%s: %s", path, strerror(errno)),
+    } else if (secret_file_read(path, JWT_KEY_BYTES_MIN, JWT_KEY_BYTES_MAX, key, &len, fault) !=
+               STATUS_OK) {
+        doctor_say(doctor, "token key", FINDING_FAULT, DOCTOR_DETAIL(doctor, "%s", fault),
                    "make it: openssl rand -base64 48 > FILE, readable by nginx alone");
-    } else if (file.st_size < JWT_KEY_BYTES_MIN || file.st_size > JWT_KEY_BYTES_MAX + 1) {
-        doctor_say(doctor, "token key", FINDING_FAULT,
-                   DOCTOR_DETAIL(doctor, "%s holds %lld bytes", path, (long long)file.st_size),
-                   "a key has 32 to 1024 bytes: openssl rand -base64 48 > FILE");
-    } else if ((file.st_mode & S_IROTH) != 0) {
+    } else if (stat(path, &file) == 0 && (file.st_mode & S_IROTH) != 0) {
         doctor_say(doctor, "token key", FINDING_WARNING,
                    DOCTOR_DETAIL(doctor, "%s is readable by everybody", path),
                    "take the right away: chmod o-r FILE");
     } else {
         doctor_say(doctor, "token key", FINDING_OK,
-                   DOCTOR_DETAIL(doctor, "%s, %lld bytes", path, (long long)file.st_size), "");
+                   DOCTOR_DETAIL(doctor, "%s, %zu bytes", path, len), "");
     }
+    explicit_bzero(key, sizeof(key));
 }
 
 static enum ctl_exit run_doctor(struct ctl *ctl)
 {
     struct doctor doctor = {.ctl = ctl};
+    ctl->goes_on = true;
     table_begin(&doctor.table, ctl, columns, sizeof(columns) / sizeof(columns[0]));
     look_at_sagas(&doctor);
     look_at_key(&doctor);

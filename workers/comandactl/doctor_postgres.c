@@ -3,6 +3,7 @@
 #include "doctor.h"
 #include "infrastructure/postgres/connection.h"
 #include "infrastructure/postgres/migrate.h"
+#include "infrastructure/postgres/rights.h"
 #include "infrastructure/postgres/saga_watch.h"
 
 enum {
@@ -11,6 +12,7 @@ enum {
     KEY_WEEKS_MIN = 1,
     HORIZON_S_MAX = 60,
     LEASE_S_MAX = 15,
+    RELAY_RELEASED = -2, // the lease was given back: its time is -infinity
     BACKLOG_COUNTED = 100000,
     BACKLOG_MAX = 10000,
     SAGA_WINDOW_S = 7 * 86400
@@ -67,6 +69,19 @@ static bool look_at_schema(const struct look *look)
     return fits;
 }
 
+static void look_at_rights(const struct look *look)
+{
+    struct str lacking;
+    if (rights_lacking(look->postgres, "comanda-operator", NULL, look->doctor->ctl->arena,
+                       &lacking) != STATUS_OK) {
+        say_failed(look, "grants");
+        return;
+    }
+    doctor_say(look->doctor, "grants", lacking.len == 0 ? FINDING_OK : FINDING_WARNING,
+               lacking.len == 0 ? STR("an operator's, all of them") : lacking,
+               lacking.len == 0 ? "" : "come as comanda_operator, or grant what it lacks");
+}
+
 static void look_at_partitions(const struct look *look)
 {
     static const char sql[] =
@@ -92,7 +107,8 @@ static void look_at_partitions(const struct look *look)
 static void look_at_relay(const struct look *look)
 {
     static const char sql[] =
-        "select (select extract(epoch from clock_timestamp() - renewed_at)::int8"
+        "select (select case when isfinite(renewed_at)"
+        " then extract(epoch from clock_timestamp() - renewed_at)::int8 else -2 end"
         " from comanda.leases where name = 'relay'), comanda.backlog('relay', 100000),"
         " comanda.horizon_age_s()::int8";
     _Static_assert(BACKLOG_COUNTED == 100000, "as the statement says");
@@ -103,9 +119,10 @@ static void look_at_relay(const struct look *look)
     }
     bool leads = numbers[0] >= 0 && numbers[0] <= LEASE_S_MAX;
     doctor_say(doctor, "relay", leads ? FINDING_OK : FINDING_FAULT,
-               numbers[0] < 0 ? STR("none has ever led")
-                              : DOCTOR_DETAIL(doctor, "its leader was last seen %lld s ago",
-                                              (long long)numbers[0]),
+               numbers[0] == RELAY_RELEASED ? STR("its last leader ended in order, none leads now")
+               : numbers[0] < 0             ? STR("none has ever led")
+                                : DOCTOR_DETAIL(doctor, "its leader was last seen %lld s ago",
+                                                (long long)numbers[0]),
                leads ? "" : "start comanda-relay; its log says what it waits for");
     bool flows = numbers[1] < BACKLOG_MAX;
     doctor_say(doctor, "backlog", flows ? FINDING_OK : FINDING_WARNING,
@@ -241,6 +258,7 @@ void doctor_postgres(struct doctor *doctor)
     }
     doctor_say(doctor, "postgres", FINDING_OK, STR("connected"), "");
     if (look_at_schema(&look)) {
+        look_at_rights(&look);
         look_at_partitions(&look);
         look_at_relay(&look);
         look_at_sagas(&look);

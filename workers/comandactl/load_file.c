@@ -42,12 +42,17 @@ static instant_us now_us(void)
 
 enum next_line { LINE_READ, LINE_END, LINE_TOO_LONG };
 
+static bool is_blank(char byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n'; // no NUL: strchr finds it
+}
+
 static enum next_line next_line(struct load *load, int64_t *number, struct str *text)
 {
     ssize_t len;
     while ((len = getline(&load->line, &load->line_size, load->file)) >= 0) {
         (*number)++;
-        while (len > 0 && strchr(" \t\r\n", load->line[len - 1]) != NULL) {
+        while (len > 0 && is_blank(load->line[len - 1])) {
             len--;
         }
         if (len > LOAD_LINE_BYTES_MAX) {
@@ -58,7 +63,7 @@ static enum next_line next_line(struct load *load, int64_t *number, struct str *
             return LINE_READ;
         }
     }
-    return LINE_END;
+    return LINE_END; // or a fault of reading, which load->file tells
 }
 
 static struct str with_receipt(const struct load *load, struct str text, int64_t number,
@@ -327,6 +332,9 @@ static enum ctl_exit load_all(struct load *load, const struct load_batch *batch)
     enum ctl_exit code = CTL_OK;
     while (code == CTL_OK && next_line(load, &number, &text) == LINE_READ) {
         code = gather(load, &gathered, text, number);
+    }
+    if (code == CTL_OK && ferror(load->file)) {
+        code = ctl_fail(load->ctl, CTL_INTERNAL, "%s cannot be read any more", load->path);
     }
     if (code == CTL_OK) {
         code = flush(load, &gathered);

@@ -7,14 +7,11 @@
 #include <string.h>
 
 #include "command.h"
+#include "infrastructure/config/secret_file.h"
+#include "infrastructure/config/settings.h"
 #include "infrastructure/postgres/connection.h"
 
-enum {
-    ARENA_BLOCK = 64 * 1024,
-    ARENA_MAX = 256 * 1024 * 1024,
-    REPLY_TIMEOUT_MS = 600 * 1000,
-    SETTING_LINE_MAX = 4096
-};
+enum { ARENA_BLOCK = 64 * 1024, ARENA_MAX = 256 * 1024 * 1024, REPLY_TIMEOUT_MS = 600 * 1000 };
 
 static const struct ctl_noun *const nouns[] = {
     &ctl_doctor,  //
@@ -107,23 +104,26 @@ const char *ctl_option_value(const struct ctl *ctl, const char *name)
     return NULL;
 }
 
-// Secrets lie in files: NAME_FILE as the daemons read it.
+// Secrets lie in files: NAME_FILE as the daemons read it. A file that is named and of no use ends
+// the program, except the doctor's, which has more to look at.
 static const char *setting_from_file(struct ctl *ctl, const char *variable)
 {
     struct str name = arena_printf(ctl->arena, "%s_FILE", variable);
     const char *path = name.data == NULL ? NULL : getenv(name.data);
-    FILE *file = path == NULL || path[0] == '\0' ? NULL : fopen(path, "re");
-    if (file == NULL) {
+    char *bytes = arena_alloc(ctl->arena, SETTING_VALUE_MAX + 1);
+    char fault[SECRET_FAULT_MAX];
+    size_t len;
+    if (path == NULL || path[0] == '\0' || bytes == NULL) {
         return NULL;
     }
-    char line[SETTING_LINE_MAX];
-    bool read = fgets(line, sizeof(line), file) != NULL;
-    (void)fclose(file);
-    if (!read) {
+    if (secret_file_read(path, 1, SETTING_VALUE_MAX, bytes, &len, fault) != STATUS_OK) {
+        enum ctl_exit code = ctl_fail(ctl, CTL_INTERNAL, "%s: %s", name.data, fault);
+        if (!ctl->goes_on) {
+            exit(code);
+        }
         return NULL;
     }
-    line[strcspn(line, "\r\n")] = '\0';
-    return arena_str(ctl->arena, str_from(line)).data;
+    return bytes;
 }
 
 const char *ctl_setting(struct ctl *ctl, const char *option, const char *variable,
@@ -338,6 +338,17 @@ static enum ctl_exit run_verb(struct ctl *ctl, int argc, char **argv)
     return ctl->verb->run(ctl);
 }
 
+// What was printed may have gone nowhere: a full disk, a closed descriptor. Nobody who reads the
+// exit code may take half of an answer for all of it.
+static enum ctl_exit end_output(const struct ctl *ctl, enum ctl_exit code)
+{
+    if (output_end()) {
+        return code;
+    }
+    enum ctl_exit lost = ctl_fail(ctl, CTL_INTERNAL, "the output could not all be written");
+    return code == CTL_OK || code == CTL_NO ? lost : code;
+}
+
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -354,15 +365,13 @@ int main(int argc, char **argv)
         } else {
             print_help(stdout);
         }
-        return CTL_OK;
+        return end_output(&ctl, CTL_OK);
     }
     if (ctl.noun == NULL) {
         return ctl_fail(&ctl, CTL_USAGE, "unknown noun '%s'; try comandactl --help", argv[1]);
     }
     enum ctl_exit code = run_verb(&ctl, argc, argv);
+    code = end_output(&ctl, code);
     arena_free(&arena);
-    if (fflush(stdout) != 0 && code == CTL_OK) {
-        code = CTL_INTERNAL;
-    }
     return code;
 }

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "command.h"
+#include "infrastructure/config/secret_file.h"
 #include "infrastructure/token/jwt.h"
 
 enum { DAY_S = 86400, TTL_MAX_S = 365 * DAY_S };
@@ -34,27 +35,22 @@ static bool read_duration(const char *text, int64_t *seconds)
     return true;
 }
 
-// The key's bytes as the edge reads them: all of the file but a last newline.
+// The key as the edge reads it.
 static enum ctl_exit read_key(struct ctl *ctl, struct str *key)
 {
     const char *path = ctl_setting(ctl, "--key-file", "COMANDA_JWT_KEY_FILE", NULL);
     if (path == NULL) {
         return ctl_fail(ctl, CTL_USAGE, "give --key-file FILE or set COMANDA_JWT_KEY_FILE");
     }
-    FILE *file = fopen(path, "rbe");
-    if (file == NULL) {
-        return ctl_fail(ctl, CTL_INTERNAL, "key file %s cannot be opened: %s", path,
-                        strerror(errno));
-    }
-    char *bytes = arena_alloc(ctl->arena, JWT_KEY_BYTES_MAX + 2);
-    size_t len = bytes == NULL ? 0 : fread(bytes, 1, JWT_KEY_BYTES_MAX + 2, file);
-    (void)fclose(file);
-    if (len > 0 && bytes[len - 1] == '\n') {
-        len--;
-    }
-    if (len < JWT_KEY_BYTES_MIN || len > JWT_KEY_BYTES_MAX) {
-        return ctl_fail(ctl, CTL_REFUSED, "key file %s must hold %d to %d bytes", path,
-                        JWT_KEY_BYTES_MIN, JWT_KEY_BYTES_MAX);
+    char *bytes = arena_alloc(ctl->arena, JWT_KEY_BYTES_MAX + 1);
+    char fault[SECRET_FAULT_MAX] = "no memory";
+    size_t len = 0;
+    enum status status = bytes == NULL ? STATUS_NO_MEMORY
+                                       : secret_file_read(path, JWT_KEY_BYTES_MIN,
+                                                          JWT_KEY_BYTES_MAX, bytes, &len, fault);
+    if (status != STATUS_OK) {
+        return ctl_fail(ctl, status == STATUS_INVALID ? CTL_REFUSED : CTL_INTERNAL, "key file %s",
+                        fault);
     }
     *key = (struct str){bytes, len};
     return CTL_OK;

@@ -34,6 +34,7 @@ int main(int argc, char **argv)
 
     struct parts parts;
     parts_make_or_exit(&parts, runtime, QUEUE);
+    parts.rights = SANDBOX_PAYMENT_RIGHTS;
     struct payment_provider *provider = open_provider_or_exit(settings);
     struct payment_effects effects = payment_effects(provider);
     struct message_handler handler = command_handler(STR("payment"));

@@ -145,8 +145,7 @@ int main(int argc, char **argv)
     };
     struct relay *relay = make_relay_or_exit(settings);
     relay_run_init(&loop.run, &ports, relay, BATCH_BYTES_MAX);
-    readiness_need(runtime, "postgres");
-    readiness_need(runtime, "schema");
+    parts_need_postgres(runtime);
     readiness_need(runtime, "rabbitmq");
 
     const struct runtime_loop loops[] = {{"relay", relay_loop_run, &loop},

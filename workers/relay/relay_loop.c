@@ -162,7 +162,7 @@ static void observe(struct relay_loop *loop, int64_t now_ms)
 static bool wait_for_schema(struct relay_loop *loop, struct runtime *runtime)
 {
     while (!runtime_stopping(runtime)) {
-        if (parts_check_postgres(runtime, loop->postgres)) {
+        if (parts_check_postgres(runtime, loop->postgres, NULL)) {
             return true;
         }
         (void)runtime_sleep(runtime, SCHEMA_WAIT_MS);

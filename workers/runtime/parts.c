@@ -9,12 +9,18 @@
 #include "infrastructure/postgres/connection.h"
 #include "infrastructure/postgres/event_store_postgres.h"
 #include "infrastructure/postgres/migrate.h"
+#include "infrastructure/postgres/rights.h"
 #include "infrastructure/postgres/server_clock.h"
 #include "infrastructure/postgres/suspect_register_postgres.h"
 #include "infrastructure/rabbitmq/ladder_proof.h"
 #include "infrastructure/telemetry/log.h"
 
-enum { DETAIL_MAX = 200, PROOF_EVERY_MS = 15000 };
+enum {
+    DETAIL_MAX = 200,
+    PROOF_EVERY_MS = 15000,
+    RIGHTS_DETAIL_MAX = 512,
+    RIGHTS_BYTES_MAX = 32 * 1024
+};
 
 static void open_postgres(struct parts *parts, const struct settings *settings)
 {
@@ -25,6 +31,13 @@ static void open_postgres(struct parts *parts, const struct settings *settings)
     parts->store = parts->postgres == NULL ? NULL : event_store_postgres_new(parts->postgres);
     parts->suspects =
         parts->postgres == NULL ? NULL : suspect_register_postgres_new(parts->postgres);
+}
+
+void parts_need_postgres(struct runtime *runtime)
+{
+    readiness_need(runtime, "postgres");
+    readiness_need(runtime, "schema");
+    readiness_need(runtime, "rights");
 }
 
 void parts_make_or_exit(struct parts *parts, struct runtime *runtime, const char *queue)
@@ -40,8 +53,7 @@ void parts_make_or_exit(struct parts *parts, struct runtime *runtime, const char
         log_line(LOG_ERROR, "no memory for the connections");
         exit(EXIT_FAILURE);
     }
-    readiness_need(runtime, "postgres");
-    readiness_need(runtime, "schema");
+    parts_need_postgres(runtime);
 }
 
 void parts_free(struct parts *parts)
@@ -69,7 +81,32 @@ static bool note_schema(struct runtime *runtime, int version)
     return fits;
 }
 
-bool parts_check_postgres(struct runtime *runtime, struct postgres *postgres)
+// What is refused would show only with the first message that needs it, and hold its batch up.
+static bool note_rights(struct runtime *runtime, struct postgres *postgres, const char *more)
+{
+    struct arena arena;
+    struct str lacking;
+    char detail[RIGHTS_DETAIL_MAX];
+    arena_init(&arena, 4096, RIGHTS_BYTES_MAX);
+    enum status status = rights_lacking(postgres, settings_program(runtime_settings_of(runtime)),
+                                        more, &arena, &lacking);
+    bool may = status == STATUS_OK && lacking.len == 0;
+    if (status != STATUS_OK) {
+        (void)snprintf(detail, sizeof(detail), "%s: %s", status_text(status),
+                       postgres_error(postgres));
+    } else if (may) {
+        (void)snprintf(detail, sizeof(detail), "it may do what it has to");
+    } else {
+        (void)snprintf(detail, sizeof(detail),
+                       "%.*s: grant it, or come as the role that the migrations made",
+                       STR_FMT(lacking));
+    }
+    readiness_set(runtime, "rights", may, detail);
+    arena_free(&arena);
+    return may;
+}
+
+bool parts_check_postgres(struct runtime *runtime, struct postgres *postgres, const char *more)
 {
     int version = 0;
     enum status status = migrate_read_version(postgres, &version);
@@ -83,7 +120,7 @@ bool parts_check_postgres(struct runtime *runtime, struct postgres *postgres)
         runtime_follow_clock(now);
     }
     readiness_set(runtime, "postgres", true, "connected");
-    return note_schema(runtime, version);
+    return note_schema(runtime, version) && note_rights(runtime, postgres, more);
 }
 
 // Not known (no broker, no exchange yet, an alarm) is no refusal: it is asked again.
@@ -110,7 +147,8 @@ static bool may_climb(struct runtime *runtime, struct parts *parts)
 bool parts_ready(struct runtime *runtime, void *context)
 {
     struct parts *parts = context;
-    return parts_check_postgres(runtime, parts->postgres) && may_climb(runtime, parts);
+    return parts_check_postgres(runtime, parts->postgres, parts->rights) &&
+           may_climb(runtime, parts);
 }
 
 static const char *bus_cause(void *bus)

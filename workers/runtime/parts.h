@@ -21,6 +21,7 @@ struct parts {
     struct rabbitmq_settings amqp;
     struct arena arena; // of the settings' texts
     const char *queue;
+    const char *rights;  // what the effects need at PostgreSQL, as rights.h; NULL: nothing
     bool ladder_proven;  // the user may write the queue's retry and dead-letter exchanges
     int64_t proof_at_ms; // the next try at finding that out
 };
@@ -38,5 +39,9 @@ bool parts_ready(struct runtime *runtime, void *parts);
 // A consumer of these parts; handler and effects are the caller's to set.
 struct consumer parts_consumer(struct parts *parts, const char *queue);
 
-// Asks postgres and sets the readiness of "postgres" and "schema"; for roots without parts.
-bool parts_check_postgres(struct runtime *runtime, struct postgres *postgres);
+// Makes a program wait for "postgres", "schema" and "rights"; for roots without parts.
+void parts_need_postgres(struct runtime *runtime);
+
+// Asks postgres and sets the readiness of the three; for roots without parts. "rights": may its
+// role do all that this program will have to, and what `more` lists (rights.h; NULL: nothing)?
+bool parts_check_postgres(struct runtime *runtime, struct postgres *postgres, const char *more);

@@ -33,6 +33,7 @@ int main(int argc, char **argv)
 
     struct parts parts;
     parts_make_or_exit(&parts, runtime, QUEUE);
+    parts.rights = SANDBOX_CARRIER_RIGHTS;
     struct carrier *carrier = open_carrier_or_exit(settings);
     struct carrier_effects effects = carrier_effects(carrier);
     struct message_handler handler = command_handler(STR("shipping"));

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "infrastructure/config/secret_file.h"
 #include "infrastructure/config/setting_value.h"
 #include "infrastructure/config/settings_file.h"
 
@@ -84,7 +85,7 @@ static struct found find(const struct sources *sources, struct str name)
     return found.value.data != NULL ? found : find_in_file(sources, name);
 }
 
-// NAME_FILE names a file with a secret's value; a newline at its end is not part of it.
+// NAME_FILE names a file with a secret's value.
 static enum status find_by_file(struct sources *sources, const struct setting *setting,
                                 struct found *found)
 {
@@ -100,9 +101,11 @@ static enum status find_by_file(struct sources *sources, const struct setting *s
         return STATUS_OK;
     }
     struct str copy = arena_str(sources->arena, path.value);
-    struct str text;
-    struct str reason;
-    if (copy.data == NULL) {
+    size_t len_max = setting->max == 0 ? SETTING_VALUE_MAX : (size_t)setting->max;
+    char *bytes = arena_alloc(sources->arena, len_max + 1);
+    char reason[SECRET_FAULT_MAX];
+    size_t len = 0;
+    if (copy.data == NULL || bytes == NULL) {
         return STATUS_NO_MEMORY;
     }
     if (found->value.data != NULL) {
@@ -110,17 +113,12 @@ static enum status find_by_file(struct sources *sources, const struct setting *s
                     arena_printf(sources->arena, "%s and %s_FILE are both set: keep one of them",
                                  setting->name, setting->name));
     }
-    enum status status =
-        settings_file_read(copy.data, SETTING_VALUE_MAX + 1, sources->arena, &text, &reason);
-    if (status == STATUS_INVALID) {
-        return fail(sources,
-                    arena_printf(sources->arena, "%s_FILE: %.*s", setting->name, STR_FMT(reason)));
+    if (secret_file_read(copy.data, (size_t)setting->min, len_max, bytes, &len, reason) !=
+        STATUS_OK) {
+        return fail(sources, arena_printf(sources->arena, "%s_FILE: %s", setting->name, reason));
     }
-    while (text.len > 0 && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r')) {
-        text.len--;
-    }
-    *found = (struct found){text, arena_printf(sources->arena, "%s", copy.data)};
-    return status;
+    *found = (struct found){{bytes, len}, arena_printf(sources->arena, "%s", copy.data)};
+    return STATUS_OK;
 }
 
 static enum status refuse_value(struct sources *sources, const struct setting *setting,

@@ -90,6 +90,10 @@ void settings_print_example(const struct setting_table *table, FILE *out);
 // --settings: {"program":…,"settings":[{"name","type","default","min","max","choices","help"}]}
 void settings_print_json(const struct setting_table *table, FILE *out);
 
+// Closes stdout; false: not all of it was written. What a program prints is an answer, and half an
+// answer must not end with 0. To be called once, last.
+bool output_end(void) MUST_CHECK;
+
 // For main: --help, --settings, --example, --check (all end the program) and --file FILE, else the
 // file named by COMANDA_SETTINGS. Exits 2 with the fault on stderr when a setting or option is
 // wrong.

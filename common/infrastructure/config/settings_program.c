@@ -117,6 +117,21 @@ void settings_print_json(const struct setting_table *table, FILE *out)
     buffer_free(&buffer);
 }
 
+bool output_end(void)
+{
+    bool failed = ferror(stdout) != 0;
+    return fclose(stdout) == 0 && !failed; // some file systems tell of a full disk here
+}
+
+static _Noreturn void end_printed(const struct setting_table *table)
+{
+    if (!output_end()) {
+        (void)fprintf(stderr, "%s: the output could not be written\n", table->program);
+        exit(EXIT_FAILURE);
+    }
+    exit(EXIT_SUCCESS);
+}
+
 struct options {
     const char *path;
     bool check;
@@ -133,13 +148,13 @@ static void take_option(int option, const struct setting_table *table, struct op
         return;
     case 's':
         settings_print_json(table, stdout);
-        exit(EXIT_SUCCESS);
+        end_printed(table);
     case 'e':
         settings_print_example(table, stdout);
-        exit(EXIT_SUCCESS);
+        end_printed(table);
     case 'h':
         settings_print_help(table, stdout);
-        exit(EXIT_SUCCESS);
+        end_printed(table);
     default:
         (void)fprintf(stderr, "%s: see --help\n", table->program);
         exit(EXIT_WRONG_USE);
@@ -183,7 +198,7 @@ const struct settings *settings_load_or_exit(int argc, char **argv,
     }
     if (options.check) {
         (void)printf("%s: the settings are right\n", table->program);
-        exit(EXIT_SUCCESS);
+        end_printed(table);
     }
     return settings;
 }

@@ -8,3 +8,7 @@
 // conninfo: of the database that holds its books; copied. NULL: no memory. For one thread.
 struct carrier *sandbox_carrier_new(const char *conninfo);
 void sandbox_carrier_free(struct carrier *carrier);
+
+// What its role needs, as rights.h lists it.
+#define SANDBOX_CARRIER_RIGHTS \
+    "usage sandbox\nexecute sandbox.perform_shipments\nselect sandbox.journal"

@@ -9,3 +9,7 @@
 // conninfo: of the database that holds its books; copied. NULL: no memory. For one thread.
 struct payment_provider *sandbox_payment_provider_new(const char *conninfo);
 void sandbox_payment_provider_free(struct payment_provider *provider);
+
+// What its role needs, as rights.h lists it.
+#define SANDBOX_PAYMENT_RIGHTS \
+    "usage sandbox\nexecute sandbox.perform_payments\nselect sandbox.journal"
