@@ -148,6 +148,12 @@ static bool fill_request(ngx_http_request_t *r, struct ngx_http_comanda_command_
 
 // --- the body ---
 
+static ngx_int_t refuse_large(ngx_http_request_t *r)
+{
+    return refuse(r, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE, STR("content-too-large"),
+                  STR("a command's body is at most 64 KiB"));
+}
+
 static size_t body_len(const ngx_http_request_body_t *body)
 {
     size_t len = 0;
@@ -193,9 +199,7 @@ static void handle_body(ngx_http_request_t *r)
     const ngx_http_request_body_t *body = r->request_body == NULL ? &none : r->request_body;
     size_t len = body_len(body);
     if (len > BODY_BYTES_MAX) {
-        ngx_http_finalize_request(r, refuse(r, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                                            STR("content-too-large"),
-                                            STR("a command's body is at most 64 KiB")));
+        ngx_http_finalize_request(r, refuse_large(r));
         return;
     }
     if (!copy_body(job, body, len)) {
@@ -231,6 +235,9 @@ static ngx_int_t handle_command(ngx_http_request_t *r)
     const struct ngx_http_comanda_principal *principal = ngx_http_comanda_principal(r);
     if (principal == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (r->headers_in.content_length_n > BODY_BYTES_MAX) { // core does not look in a named location
+        return refuse_large(r);
     }
     if (!is_json(r)) {
         return refuse(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE, STR("unsupported-media-type"),

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What serves in each kind of location that nginx knows, and which locations nobody else may serve."""
+import subprocess
+import time
+
+import jwt
 import pytest
 
-from daemon import until, uuid7
+from daemon import free_port, until, uuid7
 from edge import Edge, checked, order_body
 
 PLACE = "comanda_command ordering.place_order scope=orders:write status=201 location=/v1/orders/;"
@@ -38,6 +42,7 @@ LOCATIONS = f"""
         location /outer/empty/ {{ return 404; }}
     }}
     location = /try {{ try_files /none @place; }}
+    location = /large {{ client_max_body_size 20m; try_files /none @place; }}
     location @place {{ {PLACE} {LIST} }}
     location = /rewritten {{ rewrite ^ /v1/orders last; }}
     location = /error {{ error_page 404 = @place; return 404; }}
@@ -115,9 +120,119 @@ def test_the_usual_cors_snippet_answers_a_preflight(edge):
     assert (answer.status, answer.headers["access-control-allow-origin"]) == (204, "*")
 
 
-# ---- A location serves one thing -----------------------------------------------------------------
+@pytest.mark.parametrize("path", ["/try", "/large"])
+def test_a_body_that_is_too_large_is_refused_unread_in_a_named_location(edge, path):
+    """Core looks at the length where it looks for a location by its URI, and not there. Red before:
+    the body was spooled to a file, and then refused."""
+    answer = edge.call("POST", path, "x" * 300_000, headers={"Idempotency-Key": str(uuid7())})
+    assert (answer.status, answer.slug) == (413, "content-too-large")
+    assert "temporary file" not in edge.log()
+
+
+# ---- Servers, levels, reloads and HTTP/2 ---------------------------------------------------------
 
 STORE = 'comanda_postgres main "host=127.0.0.1 port=1 dbname=none";'
+OUTSIDE = "https://shop.example"
+LEVELS = """
+    comanda_problems on;
+    comanda_correlation on;
+    comanda_jwt key_file={folder}/first;
+    comanda_cors origins=https://shop.example;
+    comanda_limit_zone z keys=64;
+    comanda_limit zone=z key=$arg_caller rate=1r/m burst=1;
+    server {
+        listen 127.0.0.1:{port}; LISTEN
+        server_name second;
+        comanda_jwt key_file={folder}/second;
+        comanda_cors off;
+        location = /add { comanda_command counting.add_counter target=$arg_id scope=a; }
+        location / { comanda_jwt off; comanda_limit off; return 404; }
+    }
+    server {
+        listen 127.0.0.1:{port}; LISTEN
+        server_name third;
+        comanda_problems off;
+        comanda_correlation off;
+        location = /add { comanda_command counting.add_counter target=$arg_id scope=b; }
+        location = /none { comanda_jwt off; }
+    }
+"""
+FIRST = """
+    LISTEN
+    server_name first;
+    location = /add {
+        comanda_command counting.add_counter target=$arg_id scope=a;
+        if ($http_x) { add_header X-If yes; }
+    }
+    location = /none { comanda_jwt off; }
+    location / { comanda_jwt off; comanda_limit off; return 404; }
+"""
+
+
+def signed(key, scope="a"):
+    return jwt.encode({"sub": "ana", "scope": scope, "exp": time.time() + 600}, key, algorithm="HS256")
+
+
+def curl(way, host, path, *more, token=None):
+    """(status, {field: value})."""
+    url, version = way
+    words = [version, "-H", f"Host: {host}", "-H", f"Origin: {OUTSIDE}", *more]
+    if token:
+        words += ["-H", f"Authorization: Bearer {token}"]
+    said = subprocess.run(["curl", "-s", "-i", "-m", "30", *words, url + path],
+                          capture_output=True, text=True, check=True).stdout
+    head = said.split("\n\n", 1)[0].splitlines()
+    fields = dict(line.lower().split(": ", 1) for line in head[1:])
+    return int(head[0].split()[1]), fields
+
+
+KEYS = {"first": "1" * 32, "second": "2" * 32}
+NOT_JSON = ("-X", "POST", "-H", "Content-Type: text/plain")  # a 415 has passed every guard
+
+
+def check_levels(way):
+    statuses = {(host, key): curl(way, host, "/add", *NOT_JSON, token=signed(KEYS[key]))[0]
+                for host in ("first", "second", "third") for key in KEYS}
+    assert statuses == {("first", "first"): 415, ("first", "second"): 401,
+                        ("second", "first"): 401, ("second", "second"): 415,
+                        ("third", "first"): 403, ("third", "second"): 401}
+    for host in ("first", "third"):
+        assert curl(way, host, "/add")[1]["access-control-allow-origin"] == OUTSIDE
+    assert "access-control-allow-origin" not in curl(way, "second", "/add")[1]
+    first, third = (curl(way, host, "/none")[1] for host in ("first", "third"))
+    assert first["content-type"] == "application/problem+json" and "traceparent" in first
+    assert third["content-type"] == "text/html" and "traceparent" not in third
+    taken = curl(way, "first", "/add", "-H", "X: 1", *NOT_JSON, token=signed(KEYS["first"]))
+    assert taken[0] == 415
+
+
+def ended(nginx, old):
+    return lambda: not set(old) & set(nginx.workers())
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_what_stands_in_http_counts_in_each_server_until_it_says_otherwise(start_nginx, workers):
+    """Before and after a reload, over HTTP/1.1 and HTTP/2."""
+    port = free_port()
+    http, server = (text.replace("LISTEN", f"listen 127.0.0.1:{port} http2;") for text in (LEVELS, FIRST))
+    nginx = start_nginx(server, http=STORE + http, seam=True, files=KEYS, workers=workers)
+    one, two = (nginx.url, "--http1.1"), (f"http://127.0.0.1:{port}", "--http2-prior-knowledge")
+    check_levels(one)
+    check_levels(two)
+    assert curl(one, "first", "/add?caller=1")[0] == 401
+    assert curl(two, "third", "/add?caller=1")[0] == 429  # one limit, in two servers
+    assert curl(two, "second", "/?caller=1")[0] == 404
+    old = nginx.workers()
+    nginx.reload()
+    until(ended(nginx, old), "the workers before the reload have ended")
+    check_levels(two)
+    check_levels(one)
+    assert curl(one, "first", "/add?caller=1")[0] == 429
+    assert "exited on signal" not in nginx.log.read_text()
+
+
+# ---- A location serves one thing -----------------------------------------------------------------
+
 COMMAND = "comanda_command counting.add_counter target=$arg_id scope=a;"
 QUERY = "comanda_query counters key=$arg_id owner=own scope=a;"
 OTHERS = ["proxy_pass http://127.0.0.1:1;", "stub_status;", "empty_gif;", "fastcgi_pass 127.0.0.1:1;"]
