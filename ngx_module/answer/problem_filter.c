@@ -52,13 +52,15 @@ static bool may_be_written(const ngx_http_request_t *r)
     return r->internal;
 }
 
-// Of an answer that has been here before a filter behind us made an error of it, such as 412 or
-// 416; the page is core's then.
+// Not so where an upstream has ended before: it led here by X-Accel-Redirect or by an error that
+// was intercepted. Nor where its answer has been here already and a filter behind us made an error
+// of it, such as 412 or 416; the page is core's then.
 static bool is_upstreams(ngx_http_request_t *r)
 {
     const struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
-    return r->internal && r->upstream != NULL && r->upstream->headers_in.status_n != 0 &&
-           ctx != NULL && !ctx->answered;
+    const ngx_http_upstream_t *upstream = r->internal ? r->upstream : NULL;
+    return upstream != NULL && upstream->headers_in.status_n != 0 &&
+           (upstream->cleanup != NULL || r->cached) && ctx != NULL && !ctx->answered;
 }
 
 static bool is_html(const ngx_http_request_t *r)

@@ -181,6 +181,44 @@ def test_what_nginx_itself_makes_is_a_problem_also_after_an_error_page(edge):
     assert (refused.status_code, slug(refused)) == (405, "method-not-allowed")
 
 
+def test_what_nginx_makes_where_an_upstream_has_led_to_is_a_problem(edge):
+    """By X-Accel-Redirect, or by an error that was intercepted. Red before: HTML, for a refusal too."""
+    nginx = edge("""
+        comanda_problems on;
+        location /behind { add_header X-Accel-Redirect $arg_to; return 200; }
+        location /away { comanda_problems off; return 404; }
+        location /sent { proxy_pass http://127.0.0.1:{port}/behind; }
+        location /missing { }
+        location /closed { deny all; }
+        location /limited { comanda_problems off; comanda_limit zone=z key=$server_port rate=1r/m;
+                            root {folder}; try_files /page.html =404; }
+        location /intercepted { proxy_intercept_errors on; error_page 404 /missing;
+                                proxy_pass http://127.0.0.1:{port}/away; }
+        """, http="comanda_limit_zone z keys=64;")
+    assert get(nginx, "/sent?to=/limited").text == "<p>mine</p>"
+    for path, status, name in (("/sent?to=/missing", 404, "not-found"), ("/sent?to=/closed", 403, "forbidden"),
+                               ("/sent?to=/limited", 429, "rate-limited"),
+                               ("/intercepted", 404, "not-found")):
+        answer = get(nginx, path)
+        assert (answer.status_code, slug(answer)) == (status, name), path
+
+
+def test_a_page_of_a_server_behind_is_left_alone_from_the_cache_too(edge):
+    nginx = edge("""
+        comanda_problems on;
+        location /away { comanda_problems off; return 404; }
+        location / { error_page 404 @behind; return 404; }
+        location @behind { proxy_cache c; proxy_cache_valid 404 1m; add_header X-Cache $upstream_cache_status always;
+                           proxy_pass http://127.0.0.1:{port}; rewrite ^ /away break; }
+        """, http="proxy_cache_path {folder}/cache keys_zone=c:1m;")
+    seen = []
+    for _ in range(2):
+        answer = get(nginx, "/page")
+        assert answer.status_code == 404 and answer.headers["Content-Type"] == "text/html"
+        seen.append(answer.headers["X-Cache"])
+    assert seen[1] == "HIT"
+
+
 @pytest.mark.parametrize("headers, status, wanted, title", [
     ({"Range": "bytes=100-200"}, 416, "range-not-satisfiable", "Range Not Satisfiable"),
     ({"If-Match": '"other"'}, 412, "precondition-failed", "Precondition Failed"),
