@@ -146,8 +146,7 @@ static enum status read_string(struct reader *reader, struct str *text)
 static enum status read_number(struct reader *reader, struct json_value *value)
 {
     const char *first = reader->at;
-    while (reader->at < reader->end && *reader->at != '\0' &&
-           strchr("+-.eE0123456789", *reader->at) != NULL) {
+    while (reader->at < reader->end && char_is_one_of(*reader->at, "+-.eE0123456789")) {
         reader->at++;
     }
     value->text = (struct str){first, (size_t)(reader->at - first)};

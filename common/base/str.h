@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct str {
     const char *data;
@@ -25,6 +26,12 @@ bool str_eq(struct str left, struct str right);
 int str_compare(struct str left, struct str right);
 
 bool str_starts_with(struct str text, struct str prefix);
+
+// Is it one of these? NUL never is, though strchr would find it at the end.
+static inline bool char_is_one_of(char c, const char *set)
+{
+    return c != '\0' && strchr(set, c) != NULL;
+}
 
 static inline bool str_is_empty(struct str text)
 {

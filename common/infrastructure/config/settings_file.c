@@ -83,7 +83,7 @@ static void read_escape(struct reader *reader, char quote, char *out, size_t *le
         step(reader);
         return;
     }
-    if (quote == '"' && strchr("\\\"$`", next) == NULL) {
+    if (quote == '"' && !char_is_one_of(next, "\\\"$`")) {
         out[(*len)++] = '\\';
     }
     if (reader->rest.len > 0) {

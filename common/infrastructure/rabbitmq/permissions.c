@@ -21,8 +21,7 @@ enum { SALT_LEN = 4, HASH_TEXT_LEN = 4 * ((SALT_LEN + SHA256_LEN + 2) / 3) };
 static bool is_plain(struct str name)
 {
     for (size_t at = 0; at < name.len; at++) {
-        if (strchr("abcdefghijklmnopqrstuvwxyz0123456789_-", name.data[at]) == NULL ||
-            name.data[at] == '\0') {
+        if (!char_is_one_of(name.data[at], "abcdefghijklmnopqrstuvwxyz0123456789_-")) {
             return false;
         }
     }
