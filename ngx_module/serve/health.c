@@ -65,6 +65,22 @@ static void write_relay(struct json_writer *json, int behind_s, bool *degraded)
                              : STR("the log waits: RabbitMQ or comanda-relay is away or slow"));
 }
 
+// True: commands are refused.
+static bool write_commands(struct json_writer *json,
+                           const struct ngx_http_comanda_postgres *postgres, bool *degraded)
+{
+    bool stuck = ngx_http_comanda_postgres_is_stuck(postgres);
+    bool some = ngx_http_comanda_postgres_kept_aside(postgres) > 0;
+    *degraded |= some;
+    write_check(json, STR("commands"), !some,
+                stuck  ? STR("refused: as many writes as may be have no answer in time; does a "
+                              "synchronous standby confirm nothing?")
+                : some ? STR("some had no answer in time; does a synchronous standby confirm "
+                             "nothing?")
+                       : STR("taken"));
+    return stuck;
+}
+
 static ngx_int_t answer_ready(ngx_http_request_t *r, const struct word *word)
 {
     const struct ngx_http_comanda_store *store = ngx_http_comanda_store_of(r);
@@ -72,10 +88,14 @@ static ngx_int_t answer_ready(ngx_http_request_t *r, const struct word *word)
     struct buffer checks;
     struct json_writer json;
     bool degraded = false;
+    bool fine = word->fine;
     buffer_init(&checks, NULL, READY_BYTES_MAX / 2);
     json_writer_init(&json, &checks);
     json_object_begin(&json);
     write_check(&json, STR("postgres"), word->fine, word->detail);
+    if (store->postgres != NULL && write_commands(&json, store->postgres, &degraded)) {
+        fine = false;
+    }
     write_redis(&json, store->redis, &degraded);
     if (word->fine) {
         write_relay(&json, word->relay_behind_s, &degraded);
@@ -86,12 +106,12 @@ static ngx_int_t answer_ready(ngx_http_request_t *r, const struct word *word)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     u_char *end = ngx_snprintf(memory, READY_BYTES_MAX, "{\"status\":\"%s\",\"checks\":%*s}",
-                               !word->fine ? "not ready"
-                               : degraded  ? "degraded"
-                                           : "ready",
+                               !fine      ? "not ready"
+                               : degraded ? "degraded"
+                                          : "ready",
                                checks.len, checks.data);
     buffer_free(&checks);
-    return ngx_http_comanda_send(r, word->fine ? NGX_HTTP_OK : NGX_HTTP_SERVICE_UNAVAILABLE,
+    return ngx_http_comanda_send(r, fine ? NGX_HTTP_OK : NGX_HTTP_SERVICE_UNAVAILABLE,
                                  STR("application/json"),
                                  (struct str){(const char *)memory, (size_t)(end - memory)});
 }

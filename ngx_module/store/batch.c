@@ -66,27 +66,6 @@ static void drop_marks(struct batch *batch)
     batch->mark_count = 0;
 }
 
-static bool has_key_in_flight(struct ngx_http_comanda_batches *batches,
-                              const struct append_item *item)
-{
-    return item->key != NULL && ngx_http_comanda_marks_has(&batches->marks, item->key->id);
-}
-
-// Two of one stream, or two with one key, are never in flight together: the second waits for the
-// first and then finds out what became of it.
-static bool is_blocked(struct ngx_http_comanda_batches *batches, const struct append_item *item)
-{
-    if (has_key_in_flight(batches, item)) {
-        return true;
-    }
-    for (size_t i = 0; i < item->stream_count; i++) {
-        if (ngx_http_comanda_marks_has(&batches->marks, item->streams[i].id)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 // --- batches ---
 
 static struct batch *new_batch(struct ngx_http_comanda_batches *batches)
@@ -198,7 +177,7 @@ static void gather_from(struct batch *batch, ngx_queue_t *queue, size_t room)
         struct ngx_http_comanda_append *append =
             ngx_queue_data(at, struct ngx_http_comanda_append, link);
         at = ngx_queue_next(at);
-        if (is_blocked(batch->batches, append->item)) {
+        if (ngx_http_comanda_marks_block(&batch->batches->marks, append->item)) {
             continue;
         }
         if (!add_member(batch, append, room)) {
@@ -355,13 +334,29 @@ static struct batch *take_half(struct ngx_http_comanda_batches *batches)
     return batch;
 }
 
+static void refuse_all(struct ngx_http_comanda_batches *batches, ngx_queue_t *queue)
+{
+    while (!ngx_queue_empty(queue)) {
+        struct ngx_http_comanda_append *append =
+            ngx_queue_data(ngx_queue_head(queue), struct ngx_http_comanda_append, link);
+        take_out(batches, append);
+        append->state = APPEND_RESTING;
+        append->done(append, STATUS_UNAVAILABLE, NULL);
+    }
+}
+
 // No session is left: what was refused as part of a batch and was to be tried again is given up.
+// No write may begin: so is all that waits.
 static void give_up(struct ngx_http_comanda_source *source)
 {
     struct ngx_http_comanda_batches *batches =
         ngx_queue_data(source, struct ngx_http_comanda_batches, source);
     while (!ngx_queue_empty(&batches->halves)) {
         answer_all(take_half(batches), STATUS_UNAVAILABLE, NULL);
+    }
+    if (ngx_http_comanda_postgres_is_stuck(batches->postgres)) {
+        refuse_all(batches, &batches->high);
+        refuse_all(batches, &batches->normal);
     }
 }
 
@@ -441,7 +436,8 @@ enum status ngx_http_comanda_append_start(struct ngx_http_comanda_batches *batch
 bool ngx_http_comanda_append_has_twin(struct ngx_http_comanda_batches *batches,
                                       const struct ngx_http_comanda_append *append)
 {
-    return append->state == APPEND_WAITING && has_key_in_flight(batches, append->item);
+    return append->state == APPEND_WAITING &&
+           ngx_http_comanda_marks_have_key(&batches->marks, append->item);
 }
 
 bool ngx_http_comanda_append_cancel(struct ngx_http_comanda_batches *batches,
@@ -477,6 +473,7 @@ struct ngx_http_comanda_batches *ngx_http_comanda_batches_new(
     }
     batches->source.offer = offer;
     batches->source.down = give_up;
+    batches->source.writes = true;
     batches->postgres = postgres;
     batches->metrics = metrics;
     ngx_queue_init(&batches->high);

@@ -30,6 +30,26 @@ bool ngx_http_comanda_marks_has(struct ngx_http_comanda_marks *marks, struct uui
     return false;
 }
 
+bool ngx_http_comanda_marks_have_key(struct ngx_http_comanda_marks *marks,
+                                     const struct append_item *item)
+{
+    return item->key != NULL && ngx_http_comanda_marks_has(marks, item->key->id);
+}
+
+bool ngx_http_comanda_marks_block(struct ngx_http_comanda_marks *marks,
+                                  const struct append_item *item)
+{
+    if (ngx_http_comanda_marks_have_key(marks, item)) {
+        return true;
+    }
+    for (size_t i = 0; i < item->stream_count; i++) {
+        if (ngx_http_comanda_marks_has(marks, item->streams[i].id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void ngx_http_comanda_marks_add(struct ngx_http_comanda_marks *marks,
                                 struct ngx_http_comanda_mark *mark, struct uuid id)
 {

@@ -3,6 +3,7 @@
 // that gather work while the sessions are busy. Nothing here ever blocks.
 #include "store/pool.h"
 
+#include "store/abandoned.h"
 #include "store/session.h"
 
 enum {
@@ -31,7 +32,9 @@ static void sort_sources(struct ngx_http_comanda_postgres *postgres)
 static struct ngx_http_comanda_call *take_call(struct ngx_http_comanda_postgres *postgres,
                                                struct ngx_http_comanda_source *source)
 {
-    if (source->calls >= source->calls_max) {
+    // Each write on its way may have to be kept aside.
+    if (source->calls >= source->calls_max ||
+        (source->writes && source->calls + postgres->abandoned_count >= postgres->abandoned_max)) {
         return NULL;
     }
     struct ngx_http_comanda_call *call = source->offer(source);
@@ -128,7 +131,7 @@ enum status ngx_http_comanda_postgres_enter(struct ngx_http_comanda_postgres *po
     if (ngx_exiting && !postgres->shut) {
         take_back(postgres);
     }
-    if (postgres->shut ||
+    if (postgres->shut || (source->writes && ngx_http_comanda_postgres_is_stuck(postgres)) ||
         (postgres->open == 0 && ngx_current_msec - postgres->down_since > FAIL_FAST_AFTER_MS)) {
         return STATUS_UNAVAILABLE;
     }
@@ -156,6 +159,16 @@ ngx_msec_t ngx_http_comanda_postgres_budget(const struct ngx_http_comanda_postgr
     return postgres->timeout;
 }
 
+ngx_uint_t ngx_http_comanda_postgres_kept_aside(const struct ngx_http_comanda_postgres *postgres)
+{
+    return postgres->abandoned_count;
+}
+
+bool ngx_http_comanda_postgres_is_stuck(const struct ngx_http_comanda_postgres *postgres)
+{
+    return postgres->abandoned_count >= postgres->abandoned_max;
+}
+
 // --- what connections tell ---
 
 static void count(struct ngx_http_comanda_postgres *postgres)
@@ -169,9 +182,17 @@ static void count(struct ngx_http_comanda_postgres *postgres)
     ngx_http_comanda_metric_set(postgres->connections_ready, ready);
 }
 
+// The others have waited for the first one, which tries more often.
 void ngx_http_comanda_postgres_opened(struct ngx_http_comanda_connection *connection)
 {
-    count(connection->postgres);
+    struct ngx_http_comanda_postgres *postgres = connection->postgres;
+    bool first = postgres->open == 0;
+    count(postgres);
+    for (ngx_uint_t i = 0; first && i < postgres->connection_count; i++) {
+        if (postgres->connections[i].retry.timer_set) {
+            ngx_add_timer(&postgres->connections[i].retry, 0);
+        }
+    }
 }
 
 void ngx_http_comanda_postgres_rested(struct ngx_http_comanda_connection *connection)
@@ -200,7 +221,7 @@ void ngx_http_comanda_postgres_freed(struct ngx_http_comanda_connection *connect
     serve(&connection->postgres->serve);
 }
 
-// No session is left: nothing of what was to be tried again will be soon.
+// Nothing of what was to be tried again will be soon.
 static void tell_sources(struct ngx_http_comanda_postgres *postgres)
 {
     for (ngx_queue_t *at = ngx_queue_head(&postgres->sources);
@@ -229,11 +250,21 @@ void ngx_http_comanda_postgres_closed(struct ngx_http_comanda_connection *connec
         postgres->complained = true;
         size_t len = strcspn(why, "\r\n");
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "comanda: PostgreSQL \"%*s\" is lost: %*s; trying again, up to each 5 s",
-                      postgres->name.len, postgres->name.data, len, why);
+                      "comanda: PostgreSQL \"%*s\" is lost: %*s; trying again", postgres->name.len,
+                      postgres->name.data, len, why);
     }
     if (postgres->open == 0) {
         tell_sources(postgres);
+    }
+}
+
+void ngx_http_comanda_postgres_abandoned(struct ngx_http_comanda_postgres *postgres)
+{
+    ngx_http_comanda_metric_set(postgres->abandoned_now, (int64_t)postgres->abandoned_count);
+    if (ngx_http_comanda_postgres_is_stuck(postgres)) {
+        tell_sources(postgres);
+    } else {
+        ngx_http_comanda_postgres_wake(postgres);
     }
 }
 
@@ -244,7 +275,9 @@ ngx_int_t ngx_http_comanda_postgres_init(struct ngx_http_comanda_postgres *postg
 {
     postgres->connections =
         ngx_pcalloc(cycle->pool, postgres->connection_count * sizeof(*postgres->connections));
-    if (postgres->connections == NULL) {
+    postgres->abandoned =
+        ngx_pcalloc(cycle->pool, postgres->abandoned_max * sizeof(*postgres->abandoned));
+    if (postgres->connections == NULL || postgres->abandoned == NULL) {
         return NGX_ERROR;
     }
     ngx_queue_init(&postgres->sources);
@@ -272,4 +305,5 @@ void ngx_http_comanda_postgres_shut(struct ngx_http_comanda_postgres *postgres)
     for (ngx_uint_t i = 0; i < postgres->connection_count; i++) {
         ngx_http_comanda_connection_shut(&postgres->connections[i]);
     }
+    ngx_http_comanda_abandoned_shut(postgres);
 }

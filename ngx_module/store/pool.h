@@ -35,8 +35,10 @@ struct ngx_http_comanda_source {
     ngx_queue_t link;
     // The next call, or NULL: nothing is wanted now.
     struct ngx_http_comanda_call *(*offer)(struct ngx_http_comanda_source *source);
-    // No session is left; may be NULL. What would be tried again had better be given up.
+    // No session is left, or no write may begin any more; may be NULL. What would be tried again
+    // had better be given up.
     void (*down)(struct ngx_http_comanda_source *source);
+    bool writes; // all of its calls do; the others' never
     // The pool's.
     enum ngx_http_comanda_share share;
     ngx_uint_t calls_max; // on their way at once
@@ -65,8 +67,8 @@ void ngx_http_comanda_postgres_add_source(struct ngx_http_comanda_postgres *post
 void ngx_http_comanda_postgres_wake(struct ngx_http_comanda_postgres *postgres);
 
 // Takes a place in the source's share of the bounded queue. STATUS_FULL: too many wait already.
-// STATUS_UNAVAILABLE: no session for a while now. After STATUS_OK each place is given back by
-// leave.
+// STATUS_UNAVAILABLE: no session for a while now, or it writes and no write may begin. After
+// STATUS_OK each place is given back by leave.
 enum status ngx_http_comanda_postgres_enter(struct ngx_http_comanda_postgres *postgres,
                                             struct ngx_http_comanda_source *source) MUST_CHECK;
 void ngx_http_comanda_postgres_leave(struct ngx_http_comanda_postgres *postgres,
@@ -75,3 +77,10 @@ void ngx_http_comanda_postgres_leave(struct ngx_http_comanda_postgres *postgres,
 // The time that a statement may take, and a command wait for its batch to leave (comanda_postgres
 // timeout=), milliseconds.
 ngx_msec_t ngx_http_comanda_postgres_budget(const struct ngx_http_comanda_postgres *postgres);
+
+// Sessions of this worker that are kept aside, since their write had no answer in time. Together
+// with the writes on their way they are never more than comanda_postgres abandoned=.
+ngx_uint_t ngx_http_comanda_postgres_kept_aside(const struct ngx_http_comanda_postgres *postgres);
+
+// So many are that no write begins.
+bool ngx_http_comanda_postgres_is_stuck(const struct ngx_http_comanda_postgres *postgres);

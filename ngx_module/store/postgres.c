@@ -14,7 +14,6 @@ enum {
     QUEUE_MAX = 65536,
     TIMEOUT_DEFAULT_MS = 2000,
     TIMEOUT_MAX_MS = 60000,
-    ADDRESSES_MAX = 8, // of a name; those behind are left out
 };
 
 static char *refuse(ngx_conf_t *cf, const char *what)
@@ -40,15 +39,15 @@ static const char *value_of(const PQconninfoOption *options, const char *keyword
     return NULL;
 }
 
-// libpq wants a host for each of its addresses.
-static bool take_addresses(ngx_conf_t *cf, struct ngx_http_comanda_postgres *postgres,
+// libpq wants a host for each of its addresses. Those behind the maximum are left out.
+static bool take_addresses(ngx_conf_t *cf, struct ngx_http_comanda_addresses *addresses,
                            const ngx_url_t *url)
 {
-    ngx_uint_t count = ngx_min(url->naddrs, ADDRESSES_MAX);
+    ngx_uint_t count = ngx_min(url->naddrs, NGX_HTTP_COMANDA_ADDRESSES_MAX);
     u_char *host = ngx_pnalloc(cf->pool, count * (url->host.len + 1) + 1);
     u_char *address = ngx_pnalloc(cf->pool, count * (NGX_SOCKADDR_STRLEN + 1) + 1);
-    postgres->host = (const char *)host;
-    postgres->hostaddr = (const char *)address;
+    addresses->host = (const char *)host;
+    addresses->hostaddr = (const char *)address;
     if (host == NULL || address == NULL) {
         return false;
     }
@@ -67,7 +66,7 @@ static bool take_addresses(ngx_conf_t *cf, struct ngx_http_comanda_postgres *pos
 }
 
 // A name is looked up here, once: libpq would do it in the middle of the event loop, and block.
-static char *resolve(ngx_conf_t *cf, struct ngx_http_comanda_postgres *postgres, const char *name)
+static char *resolve(ngx_conf_t *cf, struct ngx_http_comanda_addresses *addresses, const char *name)
 {
     ngx_url_t url;
     ngx_memzero(&url, sizeof(url));
@@ -82,21 +81,47 @@ static char *resolve(ngx_conf_t *cf, struct ngx_http_comanda_postgres *postgres,
                            url.err == NULL ? "no memory" : url.err, &url.host);
         return NGX_CONF_ERROR;
     }
-    return take_addresses(cf, postgres, &url) ? NGX_CONF_OK : NGX_CONF_ERROR;
+    return take_addresses(cf, addresses, &url) ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
-static char *find_server(ngx_conf_t *cf, struct ngx_http_comanda_postgres *postgres,
-                         const PQconninfoOption *options)
+static char *find_server(ngx_conf_t *cf, struct ngx_http_comanda_addresses *addresses)
 {
-    const char *host = value_of(options, "host");
-    if (value_of(options, "hostaddr") != NULL) {
+    const char *host = addresses->host;
+    if (addresses->hostaddr != NULL) {
         return NGX_CONF_OK;
     }
     if (host == NULL || strchr(host, ',') != NULL) {
         return refuse(cf,
                       "give one name, address or socket folder as host, or addresses as hostaddr");
     }
-    return host[0] == '/' || is_address(host) ? NGX_CONF_OK : resolve(cf, postgres, host);
+    return host[0] == '/' || is_address(host) ? NGX_CONF_OK : resolve(cf, addresses, host);
+}
+
+static const char *copy_of(ngx_conf_t *cf, const char *text)
+{
+    size_t len = text == NULL ? 0 : strlen(text) + 1;
+    u_char *copy = text == NULL ? NULL : ngx_pnalloc(cf->pool, len);
+    if (copy != NULL) {
+        ngx_memcpy(copy, text, len);
+    }
+    return (const char *)copy;
+}
+
+static char *read_addresses(ngx_conf_t *cf, struct ngx_http_comanda_postgres *postgres,
+                            const PQconninfoOption *options)
+{
+    struct ngx_http_comanda_addresses given = {.host = copy_of(cf, value_of(options, "host")),
+                                               .hostaddr =
+                                                   copy_of(cf, value_of(options, "hostaddr")),
+                                               .port = copy_of(cf, value_of(options, "port"))};
+    char *rc = find_server(cf, &given);
+    if (rc != NGX_CONF_OK) {
+        return rc;
+    }
+    const char *what = NULL;
+    postgres->address_count =
+        ngx_http_comanda_addresses_turn(cf->pool, given, postgres->addresses, &what);
+    return postgres->address_count == 0 ? refuse(cf, what) : NGX_CONF_OK;
 }
 
 static char *read_conninfo(ngx_conf_t *cf, struct ngx_http_comanda_postgres *postgres)
@@ -107,7 +132,7 @@ static char *read_conninfo(ngx_conf_t *cf, struct ngx_http_comanda_postgres *pos
                           "give name=value pairs, a value with a space in single quotes, or a "
                           "postgresql:// address");
     }
-    char *rc = find_server(cf, postgres, options);
+    char *rc = read_addresses(cf, postgres, options);
     PQconninfoFree(options);
     return rc;
 }
@@ -120,10 +145,18 @@ static char *read_options(ngx_conf_t *cf, struct ngx_http_comanda_postgres *post
          .min = 1,
          .max = CONNECTIONS_MAX},
         {.name = STR("queue"), .number = &postgres->queue_max, .min = 1, .max = QUEUE_MAX},
+        {.name = STR("abandoned"),
+         .number = &postgres->abandoned_max,
+         .min = 1,
+         .max = CONNECTIONS_MAX},
         {.name = STR("timeout"), .msec = &postgres->timeout, .min = 1, .max = TIMEOUT_MAX_MS},
         {.name = {NULL, 0}},
     };
-    return ngx_http_comanda_read_settings(cf, 3, settings);
+    char *rc = ngx_http_comanda_read_settings(cf, 3, settings);
+    if (postgres->abandoned_max == 0) {
+        postgres->abandoned_max = postgres->connection_count;
+    }
+    return rc;
 }
 
 static char *set_postgres(ngx_conf_t *cf, ngx_command_t *directive, void *data)
@@ -149,6 +182,9 @@ static char *set_postgres(ngx_conf_t *cf, ngx_command_t *directive, void *data)
         cf, "comanda_queue_length", "Requests that wait for a statement to leave.", STR(""));
     postgres->connections_ready = ngx_http_comanda_gauge(
         cf, "comanda_postgres_connections", "Connections to PostgreSQL that serve.", STR(""));
+    postgres->abandoned_now = ngx_http_comanda_gauge(
+        cf, "comanda_postgres_abandoned",
+        "Sessions kept aside, since their write had no answer in time.", STR(""));
     postgres->losses = ngx_http_comanda_counter(
         cf, "comanda_postgres_losses_total",
         "Connections to PostgreSQL lost, failed attempts to open one included.", STR(""));

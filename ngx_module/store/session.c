@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // One connection to PostgreSQL on nginx's event loop: connecting, one statement at a time, back
-// again after a loss. Only the pool (ngx_http_comanda_postgres.c) uses it.
+// again after a loss. Only the pool uses it.
 #include "store/session.h"
 
 #include "base/monotonic.h"
+#include "infrastructure/postgres/session_settings.h"
+#include "store/abandoned.h"
+#include "store/socket.h"
 
-enum { RETRY_FIRST_MS = 50, RETRY_LIMIT_MS = 5000 };
+// While a worker has no session a few try often, one for each address to begin with, so that it
+// serves within a second of a promotion; the others follow, and spare a server that refuses us.
+enum { RETRY_FIRST_MS = 50, RETRY_LIMIT_MS = 5000, LEADER_RETRY_LIMIT_MS = 700 };
 
 // Planning is slow on a busy machine, and nobody's budget runs while a session gets ready. With
 // less, an edge of short timeouts would plan again and again and never serve.
@@ -14,9 +19,9 @@ enum { WARM_UP_MIN_MS = 5000 };
 static void lose(struct ngx_http_comanda_connection *connection, const char *why,
                  enum status call_status);
 static void on_socket(struct ngx_http_comanda_connection *connection);
-static void warm_up(struct ngx_http_comanda_connection *connection);
+static void settle(struct ngx_http_comanda_connection *connection);
 
-// --- the socket: level-triggered, so that a result larger than one read brings another event ---
+// --- the socket ---
 
 // nginx tells its idle connections that the worker drains by their read handler; a session is one
 // while it has no call.
@@ -54,48 +59,14 @@ static struct ngx_http_comanda_call *end_call(struct ngx_http_comanda_connection
 
 static void unregister_socket(struct ngx_http_comanda_connection *connection)
 {
-    ngx_connection_t *c = connection->c;
-    if (c == NULL) {
-        return;
-    }
+    ngx_http_comanda_socket_forget(connection->c, connection->pg);
     connection->c = NULL;
-    // A socket that libpq has closed is forgotten by the kernel already.
-    (void)ngx_del_conn(c, PQsocket(connection->pg) == c->fd ? 0 : NGX_CLOSE_EVENT);
-    if (c->read->posted) {
-        ngx_delete_posted_event(c->read);
-    }
-    if (c->write->posted) {
-        ngx_delete_posted_event(c->write);
-    }
-    ngx_free_connection(c);
-    c->fd = (ngx_socket_t)-1;
-}
-
-static bool want_write(struct ngx_http_comanda_connection *connection, bool wanted)
-{
-    ngx_event_t *event = connection->c->write;
-    if (wanted == (bool)event->active) {
-        return true;
-    }
-    return wanted ? ngx_add_event(event, NGX_WRITE_EVENT, NGX_LEVEL_EVENT) == NGX_OK
-                  : ngx_del_event(event, NGX_WRITE_EVENT, 0) == NGX_OK;
 }
 
 static bool register_socket(struct ngx_http_comanda_connection *connection, bool write)
 {
-    ngx_connection_t *c = ngx_get_connection(PQsocket(connection->pg), ngx_cycle->log);
-    if (c == NULL) {
-        return false;
-    }
-    c->data = connection;
-    c->log = ngx_cycle->log;
-    c->read->log = c->log;
-    c->write->log = c->log;
-    c->read->handler = handle_event;
-    c->write->handler = handle_event;
-    connection->c = c;
-    return ngx_add_event(c->read, NGX_READ_EVENT, NGX_LEVEL_EVENT) == NGX_OK &&
-           want_write(connection, write);
+    connection->c = ngx_http_comanda_socket_watch(connection->pg, connection, handle_event, write);
+    return connection->c != NULL;
 }
 
 // --- opening ---
@@ -116,8 +87,9 @@ static void opened(struct ngx_http_comanda_connection *connection)
     connection->state = CONNECTION_IDLE;
     connection->prepared_count = 0;
     connection->warmed_up = 0;
+    ngx_http_comanda_abandoned_leave_others(connection->postgres, connection->pg);
     ngx_http_comanda_postgres_opened(connection);
-    warm_up(connection);
+    settle(connection);
 }
 
 // libpq may change the socket between two steps, even for one of the same number, which the kernel
@@ -141,21 +113,23 @@ static void continue_opening(struct ngx_http_comanda_connection *connection)
 
 void ngx_http_comanda_connection_open(struct ngx_http_comanda_connection *connection)
 {
-    // Asking for Kerberos tickets reads files and sockets; a conninfo that wants it may say so.
-    // The last of two values counts.
     const struct ngx_http_comanda_postgres *postgres = connection->postgres;
-    const char *const names[] = {"gssencmode",      "application_name",
-                                 "keepalives_idle", "tcp_user_timeout",
-                                 "dbname",          "host",
-                                 "hostaddr",        NULL};
-    const char *const values[] = {
-        "disable",      "comanda-edge",     "30", "15000", postgres->conninfo,
-        postgres->host, postgres->hostaddr, NULL};
+    const struct ngx_http_comanda_addresses *addresses =
+        &postgres->addresses[connection->turn % postgres->address_count];
     if (connection->retry.timer_set) {
         ngx_del_timer(&connection->retry);
     }
     connection->state = CONNECTION_OPENING;
-    connection->pg = PQconnectStartParams(names, values, 1);
+    // Asking for Kerberos tickets reads files and sockets; a conninfo that wants it may say so.
+    connection->pg = session_connect_start(&(struct session_options){
+        .conninfo = postgres->conninfo,
+        .application_name = "comanda-edge",
+        .user_timeout_ms = "15000",
+        .gssencmode = "disable",
+        .host = addresses->host,
+        .hostaddr = addresses->hostaddr,
+        .port = addresses->port,
+    });
     if (connection->pg == NULL || PQstatus(connection->pg) == CONNECTION_BAD) {
         lose(connection, connection->pg == NULL ? "no memory" : PQerrorMessage(connection->pg),
              STATUS_UNAVAILABLE);
@@ -183,7 +157,7 @@ static bool is_prepared(const struct ngx_http_comanda_connection *connection, co
 static void flush(struct ngx_http_comanda_connection *connection)
 {
     int left = PQflush(connection->pg);
-    if (left < 0 || !want_write(connection, left > 0)) {
+    if (left < 0 || !ngx_http_comanda_socket_want_write(connection->c, left > 0)) {
         lose(connection, PQerrorMessage(connection->pg), STATUS_UNKNOWN);
     }
 }
@@ -226,10 +200,34 @@ static void ignore_result(struct ngx_http_comanda_call *call, enum status status
     (void)result;
 }
 
+static void take_settings(struct ngx_http_comanda_call *call, enum status status,
+                          const PGresult *result)
+{
+    struct ngx_http_comanda_connection *connection =
+        ngx_queue_data(call, struct ngx_http_comanda_connection, warm_up);
+    (void)result;
+    connection->settled = status == STATUS_OK;
+}
+
+// Before all else: what bytes mean in this session.
+static void settle(struct ngx_http_comanda_connection *connection)
+{
+    connection->settled = false;
+    connection->warm_up = (struct ngx_http_comanda_call){
+        .statement = {.name = "session_settings", .sql = session_settings_sql},
+        .done = take_settings,
+    };
+    ngx_http_comanda_connection_start(connection, &connection->warm_up);
+}
+
 // Has the session plan what commands need, before one waits for it. Where that is refused it serves
 // all the same: whoever needs what is missing will say so.
 static void warm_up(struct ngx_http_comanda_connection *connection)
 {
+    if (!connection->settled) {
+        lose(connection, "a session's settings are refused", STATUS_UNAVAILABLE);
+        return;
+    }
     if (connection->warmed_up < connection->postgres->warm_up_count) {
         connection->warm_up = (struct ngx_http_comanda_call){
             .statement = connection->postgres->warm_ups[connection->warmed_up++],
@@ -398,24 +396,48 @@ static void fail_call(struct ngx_http_comanda_connection *connection, enum statu
     call->done(call, call_status, NULL);
 }
 
+static void set_retry(struct ngx_http_comanda_connection *connection)
+{
+    const struct ngx_http_comanda_postgres *postgres = connection->postgres;
+    if (ngx_exiting && postgres->waiting == 0) {
+        return;
+    }
+    bool leads =
+        postgres->open == 0 && connection < postgres->connections + postgres->address_count;
+    connection->backoff.limit_ms = leads ? LEADER_RETRY_LIMIT_MS : RETRY_LIMIT_MS;
+    int wait_ms = backoff_next_ms(&connection->backoff, (uint32_t)ngx_random());
+    ngx_add_timer(&connection->retry, (ngx_msec_t)wait_ms);
+}
+
 static void lose(struct ngx_http_comanda_connection *connection, const char *why,
                  enum status call_status)
 {
     if (connection->state == CONNECTION_PREPARING) {
         call_status = STATUS_UNAVAILABLE; // what it was to do was never sent
     }
+    connection->turn += connection->state == CONNECTION_OPENING;
     ngx_http_comanda_postgres_closed(connection, why);
     close_session(connection);
-    if (!ngx_exiting || connection->postgres->waiting > 0) {
-        int wait_ms = backoff_next_ms(&connection->backoff, (uint32_t)ngx_random());
-        ngx_add_timer(&connection->retry, (ngx_msec_t)wait_ms);
-    }
+    set_retry(connection);
     fail_call(connection, call_status);
+}
+
+// A write that was sent whole may have been done already and wait for its standby: its session is
+// kept until it answers, and its call is answered now.
+static void abandon(struct ngx_http_comanda_connection *connection)
+{
+    bool sent = connection->state == CONNECTION_RUNNING && !connection->c->write->active;
+    if (sent && connection->call->writes &&
+        ngx_http_comanda_abandoned_take(connection->postgres, connection->pg, connection->c)) {
+        connection->pg = NULL;
+        connection->c = NULL;
+    }
 }
 
 static void handle_timeout(ngx_event_t *event)
 {
     struct ngx_http_comanda_connection *connection = event->data;
+    abandon(connection);
     bool unanswered = connection->call != NULL && !connection->call->writes;
     lose(connection, "no answer in time", unanswered ? STATUS_TIMEOUT : STATUS_UNKNOWN);
 }
@@ -430,6 +452,7 @@ void ngx_http_comanda_connection_init(struct ngx_http_comanda_connection *connec
 {
     *connection = (struct ngx_http_comanda_connection){
         .postgres = postgres,
+        .turn = (ngx_uint_t)(connection - postgres->connections),
         .timer = {.data = connection, .log = log, .handler = handle_timeout},
         .retry = {.data = connection, .log = log, .handler = handle_retry, .cancelable = 1},
         .backoff = {.first_ms = RETRY_FIRST_MS, .limit_ms = RETRY_LIMIT_MS},

@@ -5,6 +5,7 @@
 
 #include "base/backoff.h"
 #include "observe/metrics.h"
+#include "store/addresses.h"
 #include "store/pool.h"
 
 enum { PREPARED_MAX = 16, CONNECTIONS_MAX = 32 };
@@ -25,14 +26,23 @@ struct ngx_http_comanda_connection {
     struct ngx_http_comanda_call *call;
     int64_t call_begun_us;
     struct ngx_http_comanda_call warm_up; // the one of `warmed_up` that runs
+    bool settled;                         // its settings are ours
     ngx_uint_t warmed_up;                 // statements begun that plan what commands need
     bool ready;                           // all are done: it may serve
     PGresult *result;  // of the statement that runs: the last, or the first that failed
     ngx_event_t timer; // of opening and of a call: not cancelable, a draining worker waits
     ngx_event_t retry; // of the next try to open: cancelable
     struct backoff backoff;
+    ngx_uint_t turn;                    // which turn of the addresses it tries
     const char *prepared[PREPARED_MAX]; // names known to this session
     ngx_uint_t prepared_count;
+};
+
+// One that is kept aside; store/abandoned.h.
+struct ngx_http_comanda_abandoned {
+    struct ngx_http_comanda_postgres *postgres;
+    PGconn *pg; // NULL: this place is free
+    ngx_connection_t *c;
 };
 
 // What the pool is told: there is a session, it may serve, it is gone, it was given back, it is
@@ -43,6 +53,9 @@ void ngx_http_comanda_postgres_closed(struct ngx_http_comanda_connection *connec
                                       const char *why);
 void ngx_http_comanda_postgres_rested(struct ngx_http_comanda_connection *connection);
 void ngx_http_comanda_postgres_freed(struct ngx_http_comanda_connection *connection);
+
+// abandoned_count has changed.
+void ngx_http_comanda_postgres_abandoned(struct ngx_http_comanda_postgres *postgres);
 
 // A call has ended, whatever became of it, after this time on a session.
 void ngx_http_comanda_postgres_account(const struct ngx_http_comanda_call *call, int64_t took_us);
@@ -68,16 +81,19 @@ void ngx_http_comanda_connection_shut(struct ngx_http_comanda_connection *connec
 struct ngx_http_comanda_postgres {
     struct str name;
     const char *conninfo;
-    const char *host; // both: what its name was resolved to, else NULL
-    const char *hostaddr;
+    struct ngx_http_comanda_addresses addresses[NGX_HTTP_COMANDA_ADDRESSES_MAX];
+    ngx_uint_t address_count; // the turns of them, at least one
     ngx_uint_t connection_count;
     ngx_uint_t queue_max;
+    ngx_uint_t abandoned_max;
     ngx_msec_t timeout;
     u_char *file; // where the directive stands
     ngx_uint_t line;
 
     // Of this worker.
     struct ngx_http_comanda_connection *connections;
+    struct ngx_http_comanda_abandoned *abandoned; // abandoned_max
+    ngx_uint_t abandoned_count;
     ngx_queue_t sources;
     ngx_event_t serve;
     ngx_uint_t waiting;
@@ -91,5 +107,6 @@ struct ngx_http_comanda_postgres {
     bool complained; // the log says already that it is away
     struct ngx_http_comanda_metric *queue_length;
     struct ngx_http_comanda_metric *connections_ready;
+    struct ngx_http_comanda_metric *abandoned_now;
     struct ngx_http_comanda_metric *losses;
 };

@@ -21,13 +21,13 @@ from edge import Edge, LockedTable, Shop, checked, order_body, settle, together
 
 
 class Servers:
-    """A PostgreSQL and a Redis of this file's own, since it stops them."""
+    """A PostgreSQL and a Redis of a file's own, since it stops them."""
 
-    def __init__(self):
+    def __init__(self, only="postgres,redis"):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="comanda-edge-servers-", dir="/var/tmp"))
         self.link = self.folder / "s"
         try:
-            self.call("start", "--only", "postgres,redis")
+            self.call("start", "--only", only)
         except BaseException:
             self.remove()  # nobody else knows of it yet
             raise

@@ -139,6 +139,27 @@ static void look_at_relay(const struct look *look)
                             " pg_stat_activity by xact_start and end it");
 }
 
+static void look_for_waits(const struct look *look)
+{
+    static const char sql[] =
+        "select count(*), coalesce(max(extract(epoch from clock_timestamp() - a.state_change)),"
+        " 0)::int8 from pg_catalog.pg_stat_activity a where a.wait_event = 'SyncRep'"
+        " and a.state_change < clock_timestamp() - interval '1 second'";
+    struct doctor *doctor = look->doctor;
+    int64_t numbers[2];
+    if (ask(look, "standby", sql, numbers, 2)) {
+        doctor_say(
+            doctor, "standby", numbers[0] == 0 ? FINDING_OK : FINDING_FAULT,
+            numbers[0] == 0
+                ? STR("no session waits for one to confirm")
+                : DOCTOR_DETAIL(doctor, "%lld sessions wait for one to confirm, up to %lld s",
+                                (long long)numbers[0], (long long)numbers[1]),
+            numbers[0] == 0 ? ""
+                            : "bring the standby of synchronous_standby_names back, or take"
+                              " it out of it; never end these sessions: they have committed");
+    }
+}
+
 static int32_t longest_timeout(const struct saga_definition *definition)
 {
     int32_t longest = definition->otherwise.timeout_s;
@@ -261,6 +282,7 @@ void doctor_postgres(struct doctor *doctor)
         look_at_rights(&look);
         look_at_partitions(&look);
         look_at_relay(&look);
+        look_for_waits(&look);
         look_at_sagas(&look);
         look_at_cache_debt(&look);
     }

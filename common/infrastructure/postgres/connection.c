@@ -14,6 +14,7 @@
 
 #include "base/backoff.h"
 #include "base/monotonic.h"
+#include "infrastructure/postgres/session_settings.h"
 
 enum {
     CONNECT_TIMEOUT_MS = 5000,
@@ -173,30 +174,19 @@ static void ignore_notice(void *context, const PGresult *result)
     (void)result;
 }
 
-// Ours come before the conninfo, which may say otherwise, but for the last two.
 static PGconn *start_connecting(const struct postgres *postgres)
 {
-    const char *keywords[] = {"keepalives",
-                              "keepalives_idle",
-                              "keepalives_interval",
-                              "keepalives_count",
-                              "tcp_user_timeout",
-                              "target_session_attrs",
-                              "dbname",
-                              "fallback_application_name",
-                              "client_encoding",
-                              NULL};
-    const char *values[] = {"1",
-                            "30",
-                            "10",
-                            "3",
-                            "30000",
-                            "read-write",
-                            postgres->conninfo,
-                            postgres->application_name,
-                            "UTF8",
-                            NULL};
-    return PQconnectStartParams(keywords, values, 1);
+    return session_connect_start(&(struct session_options){
+        .conninfo = postgres->conninfo,
+        .application_name = postgres->application_name,
+        .user_timeout_ms = "30000",
+    });
+}
+
+static void set_next_try(struct postgres *postgres)
+{
+    postgres->random = postgres->random * 1664525u + 1013904223u;
+    postgres->next_try_ms = monotonic_ms() + backoff_next_ms(&postgres->backoff, postgres->random);
 }
 
 static enum status connection_failed(struct postgres *postgres, PGconn *conn)
@@ -205,8 +195,7 @@ static enum status connection_failed(struct postgres *postgres, PGconn *conn)
     set_error(postgres, message[0] == '\0' ? "no answer in time while connecting" : message);
     postgres->sqlstate[0] = '\0';
     PQfinish(conn);
-    postgres->random = postgres->random * 1664525u + 1013904223u;
-    postgres->next_try_ms = monotonic_ms() + backoff_next_ms(&postgres->backoff, postgres->random);
+    set_next_try(postgres);
     return STATUS_UNAVAILABLE;
 }
 
@@ -221,6 +210,8 @@ static bool wait_for_next_try(const struct postgres *postgres)
     return nanosleep(&pause, NULL) == 0;
 }
 
+static enum status settle(struct postgres *postgres, int64_t deadline_ms);
+
 enum status postgres_connect(struct postgres *postgres)
 {
     if (postgres->conn != NULL) {
@@ -230,9 +221,9 @@ enum status postgres_connect(struct postgres *postgres)
         set_error(postgres, "interrupted while waiting to connect again");
         return STATUS_UNAVAILABLE;
     }
+    int64_t deadline_ms = monotonic_ms() + postgres->connect_timeout_ms;
     PGconn *conn = start_connecting(postgres);
-    if (conn == NULL || PQstatus(conn) == CONNECTION_BAD ||
-        !finish_connecting(conn, monotonic_ms() + postgres->connect_timeout_ms) ||
+    if (conn == NULL || PQstatus(conn) == CONNECTION_BAD || !finish_connecting(conn, deadline_ms) ||
         PQsetnonblocking(conn, 1) != 0) {
         return connection_failed(postgres, conn);
     }
@@ -240,6 +231,11 @@ enum status postgres_connect(struct postgres *postgres)
     postgres->conn = conn;
     postgres->session++;
     postgres->prepared_count = 0;
+    if (settle(postgres, deadline_ms) != STATUS_OK) {
+        postgres_close(postgres);
+        set_next_try(postgres);
+        return STATUS_UNAVAILABLE;
+    }
     backoff_reset(&postgres->backoff);
     return STATUS_OK;
 }
@@ -348,13 +344,12 @@ static enum status refused(struct postgres *postgres, PGresult *result)
 }
 
 // After a request was handed to libpq: sends it and reads what comes back.
-static enum status complete(struct postgres *postgres, bool sent, enum postgres_use use,
-                            PGresult **result)
+static enum status complete_until(struct postgres *postgres, int64_t deadline_ms, bool sent,
+                                  enum postgres_use use, PGresult **result)
 {
     if (!sent) {
         return lost(postgres, POSTGRES_READS, REPLY_LOST); // it never left
     }
-    int64_t deadline_ms = monotonic_ms() + postgres->reply_timeout_ms;
     PGresult *kept = NULL;
     enum reply reply = flush_request(postgres->conn, deadline_ms);
     if (reply == REPLY_COMPLETE) {
@@ -370,6 +365,22 @@ static enum status complete(struct postgres *postgres, bool sent, enum postgres_
     }
     *result = kept;
     return STATUS_OK;
+}
+
+static enum status complete(struct postgres *postgres, bool sent, enum postgres_use use,
+                            PGresult **result)
+{
+    int64_t deadline_ms = monotonic_ms() + postgres->reply_timeout_ms;
+    return complete_until(postgres, deadline_ms, sent, use, result);
+}
+
+static enum status settle(struct postgres *postgres, int64_t deadline_ms)
+{
+    PGresult *result = NULL;
+    bool sent = PQsendQuery(postgres->conn, session_settings_sql) == 1;
+    enum status status = complete_until(postgres, deadline_ms, sent, POSTGRES_READS, &result);
+    PQclear(result);
+    return status;
 }
 
 static bool is_prepared(const struct postgres *postgres, const char *name)

@@ -28,6 +28,8 @@ static const char lock_sql[] =
     " create table if not exists comanda.migrations (version int4 primary key, name text not null,"
     " checksum text not null, applied_at timestamptz not null default clock_timestamp())";
 
+static const char encoding_sql[] = "select current_setting('server_encoding'), current_database()";
+
 static const char unlock_sql[] = "select pg_advisory_unlock(hashtext('comanda.migrate'))";
 
 static const char upkeep_sql[] = "select comanda.keep_partitions()";
@@ -245,11 +247,31 @@ static enum status finish(struct postgres *postgres, struct migrate_report *repo
     return migrate_read_version(postgres, &report->version);
 }
 
+// Names and words of all the world go into the log, which is never rewritten.
+static enum status check_encoding(struct postgres *postgres, struct arena *arena, struct str *cause)
+{
+    PGresult *result = NULL;
+    enum status status = postgres_script(postgres, encoding_sql, POSTGRES_READS, &result);
+    if (status == STATUS_OK && strcmp(PQgetvalue(result, 0, 0), "UTF8") != 0) {
+        *cause =
+            arena_printf(arena,
+                         "the database %s has the encoding %s, the log needs UTF8: make"
+                         " another one, create database ... encoding 'UTF8' template template0",
+                         PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 0));
+        status = STATUS_INVALID;
+    }
+    PQclear(result);
+    return status;
+}
+
 enum status migrate_run(struct postgres *postgres, struct arena *arena,
                         struct migrate_report *report)
 {
     *report = (struct migrate_report){.cause = STR("")};
-    enum status status = run_script(postgres, lock_sql);
+    enum status status = check_encoding(postgres, arena, &report->cause);
+    if (status == STATUS_OK) {
+        status = run_script(postgres, lock_sql);
+    }
     if (status == STATUS_OK) {
         status = apply_pending(postgres, arena, report);
         if (status == STATUS_OK) {
