@@ -84,6 +84,19 @@ static bool stands_before(ngx_conf_t *cf, ngx_uint_t first, ngx_uint_t index, st
     return false;
 }
 
+char *ngx_http_comanda_words_once(ngx_conf_t *cf, ngx_uint_t first)
+{
+    ngx_str_t *words = cf->args->elts;
+    for (ngx_uint_t i = first; i < cf->args->nelts; i++) {
+        struct str name, value;
+        if (ngx_http_comanda_argument(words[i], &name, &value) &&
+            stands_before(cf, first, i, name)) {
+            return refuse(cf, &words[i], "stands twice");
+        }
+    }
+    return NGX_CONF_OK;
+}
+
 char *ngx_http_comanda_read_settings(ngx_conf_t *cf, ngx_uint_t first,
                                      const struct ngx_http_comanda_setting *settings)
 {

@@ -21,5 +21,9 @@ struct ngx_http_comanda_setting {
 char *ngx_http_comanda_read_settings(ngx_conf_t *cf, ngx_uint_t first,
                                      const struct ngx_http_comanda_setting *settings);
 
+// Do all words `name=…` from index `first` on have names of their own? NGX_CONF_OK, or
+// NGX_CONF_ERROR after the one that stands twice was logged. For directives without a table.
+char *ngx_http_comanda_words_once(ngx_conf_t *cf, ngx_uint_t first);
+
 // Splits "name=value". False: there is no '='.
 bool ngx_http_comanda_argument(ngx_str_t word, struct str *name, struct str *value);

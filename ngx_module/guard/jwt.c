@@ -277,6 +277,9 @@ static char *set_jwt(ngx_conf_t *cf, ngx_command_t *directive, void *data)
     if (cf->args->nelts == 2 && str_eq(ngx_http_comanda_str(words[1]), STR("off"))) {
         return NGX_CONF_OK;
     }
+    if (ngx_http_comanda_words_once(cf, 1) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
     struct jwt_arguments arguments = {.realm = ngx_string("comanda")};
     for (ngx_uint_t i = 1; i < cf->args->nelts; i++) {
         if (read_argument(cf, words[i], &arguments) != NGX_CONF_OK) {

@@ -252,6 +252,9 @@ static char *set_limit(ngx_conf_t *cf, ngx_command_t *directive, void *data)
         conf->off = 1;
         return NGX_CONF_OK;
     }
+    if (ngx_http_comanda_words_once(cf, 1) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
     if (conf->limits == NULL) {
         conf->limits = ngx_array_create(cf->pool, 2, sizeof(struct limit));
     }

@@ -165,7 +165,6 @@ static bool find_zone(ngx_conf_t *cf, struct str value, struct loc_conf *conf)
     ngx_str_t name = ngx_http_comanda_ngx_str(value);
     ngx_shm_zone_t *zone = ngx_shared_memory_add(cf, &name, 0, &ngx_http_comanda_shed_module);
     conf->zone = zone == NULL ? NULL : zone->data;
-    conf->by = SHED_BY_ZONE;
     return conf->zone != NULL;
 }
 
@@ -209,6 +208,12 @@ void ngx_http_comanda_shed_set_store(ngx_conf_t *cf,
 
 static char *check_conf(ngx_conf_t *cf, struct loc_conf *conf)
 {
+    if (conf->zone != NULL && conf->by == SHED_BY_POSTGRES) {
+        return "takes by=postgres or zone=NAME, not both";
+    }
+    if (conf->zone != NULL) {
+        conf->by = SHED_BY_ZONE;
+    }
     if (conf->by == SHED_OFF) {
         return "needs by=postgres or zone=NAME";
     }
@@ -232,6 +237,9 @@ static char *set_shed(ngx_conf_t *cf, ngx_command_t *directive, void *data)
     conf->stated = 1;
     if (cf->args->nelts == 2 && str_eq(ngx_http_comanda_str(words[1]), STR("off"))) {
         return NGX_CONF_OK;
+    }
+    if (ngx_http_comanda_words_once(cf, 1) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
     }
     for (ngx_uint_t i = 1; i < cf->args->nelts; i++) {
         if (!read_argument(cf, words[i], conf)) {

@@ -387,6 +387,8 @@ def test_a_refusal_reads_the_body_away(start_nginx, upstream):
     ("comanda_shed zone=s;", "comanda_shed_zone s;", "needs budget=TIME"),
     ("comanda_shed budget=1s;", "", "needs by=postgres or zone=NAME"),
     ("comanda_shed by=postgres;", "", "needs a comanda_postgres"),
+    ("comanda_shed by=postgres zone=s budget=1s;", "comanda_shed_zone s;", "not both"),
+    ("comanda_shed zone=s by=postgres budget=1s;", "comanda_shed_zone s;", "not both"),
     ("comanda_shed zone=s budget=0s;", "comanda_shed_zone s;", '"budget=0s" is not'),
     ("comanda_problems maybe;", "", 'invalid value "maybe"')])
 def test_a_wrong_setting_is_named_with_its_line(server, http, said):
