@@ -15,7 +15,6 @@ extern ngx_module_t ngx_http_comanda_list_module;
 enum {
     LIMIT_DEFAULT = 20,
     LIMIT_MAX = 100,
-    FILTER_VALUES_MAX = 32,
     SEAL_LEN = 8,
     AFTER_BYTES_MAX = 512, // of a decoded place in a list
     ARGUMENT_SHOWN_MAX = 64,

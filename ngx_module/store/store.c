@@ -31,6 +31,8 @@ struct ngx_http_comanda_store *ngx_http_comanda_store_of(ngx_http_request_t *r)
 
 // --- comanda_tenant ---
 
+static const char default_tenant[] = "main";
+
 static bool is_tenant_name(ngx_str_t name)
 {
     for (size_t i = 0; i < name.len; i++) {
@@ -52,6 +54,9 @@ static char *set_tenant(ngx_conf_t *cf, ngx_command_t *directive, void *data)
                            "comanda_tenant \"%V\": give 1 to %d of a-z, 0-9, \"-\" and \"_\"",
                            &words[1], TENANT_LEN_MAX);
         return NGX_CONF_ERROR;
+    }
+    if (store->tenant.data != default_tenant) {
+        return "stands twice: an edge has one tenant";
     }
     store->tenant = ngx_http_comanda_str(words[1]);
     return NGX_CONF_OK;
@@ -89,7 +94,7 @@ static void *create_main_conf(ngx_conf_t *cf)
 {
     struct ngx_http_comanda_store *store = ngx_pcalloc(cf->pool, sizeof(*store));
     if (store != NULL) {
-        store->tenant = STR("main");
+        store->tenant = str_from(default_tenant);
     }
     return store;
 }

@@ -108,6 +108,7 @@ def test_given_a_long_stream_then_it_is_read_in_parts(counters):
 BAD = [
     ("comanda_postgres second \"hostaddr=127.0.0.1\";", "http", "stands twice"),
     ("comanda_redis second 127.0.0.1:1;", "http", "stands twice"),
+    ("comanda_tenant one; comanda_tenant two;", "http", "stands twice"),
     *[(f"comanda_postgres log \"hostaddr=127.0.0.1\" {word};", "alone", said) for word, said in [
         ("connections=0", "from 1 to 32"), ("connections=33", "from 1 to 32"),
         ("connections=two", "from 1 to 32"), ("queue=0", "from 1 to 65536"),
