@@ -51,7 +51,8 @@ static struct ngx_http_comanda_call *end_call(struct ngx_http_comanda_connection
 {
     struct ngx_http_comanda_call *call = connection->call;
     if (call != NULL) {
-        ngx_http_comanda_postgres_account(call, monotonic_us() - connection->call_begun_us);
+        ngx_http_comanda_postgres_account(connection->postgres, call,
+                                          monotonic_us() - connection->call_begun_us);
         set_call(connection, NULL);
     }
     return call;
