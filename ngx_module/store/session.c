@@ -421,6 +421,7 @@ static void lose(struct ngx_http_comanda_connection *connection, const char *why
     close_session(connection);
     set_retry(connection);
     fail_call(connection, call_status);
+    ngx_http_comanda_postgres_wake(connection->postgres); // what waited for its share's turn
 }
 
 // A write that was sent whole may have been done already and wait for its standby: its session is

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pathlib
 
+import psycopg2
 import pytest
 
 from daemon import ROOT, until
@@ -131,3 +132,29 @@ def test_reads_leave_a_session_for_commands(edge):
         finally:
             documents.release()
         assert sorted(page.result().status for page in pages) == [200] * 7 + [503] * 3
+
+
+def test_a_session_that_is_lost_lets_the_read_go_on_that_waited_for_its_turn(edge):
+    """Red before: the other session had nothing to do, and nobody woke it."""
+    one = edge(redis="", timeout="60s")
+    admin = psycopg2.connect(one.shop.database.admin)
+    admin.autocommit = True
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        documents = LockedTable(one.shop, "comanda_read.documents", "access exclusive")
+        try:
+            first = pool.submit(one.get, "/v1/products", token=None)
+            until(lambda: documents.waiting() == 1, "the first has the readers' session")
+            second = pool.submit(one.get, "/v1/products", token=None)
+            until(lambda: one.metric("comanda_queue_length") == 1, "the second waits")
+            name = one.shop.database.name
+            admin.cursor().execute(f'alter database "{name}" allow_connections false')
+            documents.connection.cursor().execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock'"
+                " and datname = current_database()")
+            assert first.result().status == 503
+            until(lambda: documents.waiting() == 1, "the second has the other session")
+        finally:
+            documents.release()
+            admin.cursor().execute(f'alter database "{name}" allow_connections true')
+            admin.close()
+        assert second.result().status == 200
