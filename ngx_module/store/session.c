@@ -31,7 +31,9 @@ static void handle_event(ngx_event_t *event)
     struct ngx_http_comanda_connection *connection = c->data;
     if (c->close && connection->call == NULL && connection->state == CONNECTION_IDLE) {
         ngx_http_comanda_postgres_drain(connection->postgres);
-        return;
+        if (connection->state == CONNECTION_CLOSED) {
+            return;
+        }
     }
     on_socket(connection);
 }
