@@ -15,6 +15,7 @@ from daemon import BUILD, Database, free_port, until
 from edge import Edge, Shop, order_body, together
 from nginx import server_user
 from test_edge_faults import Servers
+from test_edge_long_streams import COUNTERS, counter, kept, look
 
 BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 NAME = "Açaí São João"
@@ -199,6 +200,24 @@ def test_a_standby_that_never_confirms_holds_a_stated_number_of_sessions(servers
         edge.wait_ready()
         assert edge.place().status == 201
         assert len(shop.orders()) == 3, "what had no answer in time was done"
+    finally:
+        set_standby_names(servers, "")
+        edge.remove()
+        shop.drop()
+
+
+def test_snapshots_do_not_wait_for_a_standby(servers):
+    """Red before: each that had no answer in time left a backend behind, without a bound."""
+    shop = Shop(Database(admin=servers.postgres), products=False)
+    edge = Edge(shop, redis="", timeout="500ms", modules="seam/module", locations=COUNTERS)
+    try:
+        streams = [counter(shop.database, 300) for _ in range(4)]
+        set_standby_names(servers, "nobody")
+        for stream in streams:
+            assert look(edge, stream).json["value"] == 299
+            until(lambda: kept(edge, stream), "its snapshot is kept")
+        assert out_now(servers) == 0
+        assert edge.metric('comanda_snapshots_total{outcome="failed"}') == 0
     finally:
         set_standby_names(servers, "")
         edge.remove()
