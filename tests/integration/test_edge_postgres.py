@@ -13,7 +13,7 @@ import pytest
 
 from daemon import BUILD, Database, free_port, until
 from edge import Edge, Shop, order_body, together
-from nginx import server_user
+from nginx import processes, server_user
 from test_edge_faults import Servers
 from test_edge_long_streams import COUNTERS, counter, kept, look
 
@@ -241,7 +241,9 @@ def test_a_standby_is_passed_over_and_found_when_it_is_promoted(servers):
         last = ask(servers.postgres_superuser, "select pg_current_wal_lsn()")[0][0]
         until(lambda: ask(standby.conninfo, f"select pg_last_wal_replay_lsn() >= '{last}'")[0][0],
               "the standby has it")
-        os.kill(servers.pid("postgres"), signal.SIGQUIT)
+        primary = servers.pid("postgres")
+        os.kill(primary, signal.SIGQUIT)
+        until(lambda: not processes.is_running(primary), "it has ended")
         until(lambda: edge.place().status == 503, "none serves")
         standby.promote()
         until(lambda: edge.place().status == 201, "the edge has found it")
