@@ -33,7 +33,7 @@ static struct ngx_http_comanda_call *take_call(struct ngx_http_comanda_postgres 
                                                struct ngx_http_comanda_source *source)
 {
     // Each write on its way may have to be kept aside.
-    if (source->calls >= source->calls_max ||
+    if (postgres->calls_of[source->share] >= postgres->calls_max[source->share] ||
         (source->writes && source->calls + postgres->abandoned_count >= postgres->abandoned_max)) {
         return NULL;
     }
@@ -41,6 +41,7 @@ static struct ngx_http_comanda_call *take_call(struct ngx_http_comanda_postgres 
     if (call != NULL) {
         call->source = source;
         source->calls++;
+        postgres->calls_of[source->share]++;
         source->spent_us = ngx_max(source->spent_us, postgres->clock_us - CREDIT_US);
         postgres->clock_us = ngx_max(postgres->clock_us, source->spent_us);
     }
@@ -61,9 +62,11 @@ static struct ngx_http_comanda_call *next_call(struct ngx_http_comanda_postgres 
     return NULL;
 }
 
-void ngx_http_comanda_postgres_account(const struct ngx_http_comanda_call *call, int64_t took_us)
+void ngx_http_comanda_postgres_account(struct ngx_http_comanda_postgres *postgres,
+                                       const struct ngx_http_comanda_call *call, int64_t took_us)
 {
     if (call->source != NULL) {
+        postgres->calls_of[call->source->share]--;
         call->source->calls--;
         call->source->spent_us += took_us;
     }
@@ -119,9 +122,7 @@ void ngx_http_comanda_postgres_add_source(struct ngx_http_comanda_postgres *post
                                           struct ngx_http_comanda_source *source,
                                           enum ngx_http_comanda_share share)
 {
-    bool all = share == NGX_HTTP_COMANDA_COMMANDS || postgres->connection_count == 1;
     source->share = share;
-    source->calls_max = postgres->connection_count - (all ? 0 : 1);
     ngx_queue_insert_tail(&postgres->sources, &source->link);
 }
 
@@ -281,6 +282,8 @@ ngx_int_t ngx_http_comanda_postgres_init(struct ngx_http_comanda_postgres *postg
         return NGX_ERROR;
     }
     ngx_queue_init(&postgres->sources);
+    postgres->calls_max[NGX_HTTP_COMANDA_COMMANDS] = postgres->connection_count;
+    postgres->calls_max[NGX_HTTP_COMANDA_READS] = ngx_max(postgres->connection_count - 1, 1);
     postgres->serve = (ngx_event_t){.data = postgres, .log = cycle->log, .handler = serve};
     postgres->down_since = ngx_current_msec;
     for (ngx_uint_t i = 0; i < postgres->connection_count; i++) {

@@ -41,8 +41,7 @@ struct ngx_http_comanda_source {
     bool writes; // all of its calls do; the others' never
     // The pool's.
     enum ngx_http_comanda_share share;
-    ngx_uint_t calls_max; // on their way at once
-    ngx_uint_t calls;
+    ngx_uint_t calls; // on their way
     int64_t spent_us; // of the sessions' time
 };
 

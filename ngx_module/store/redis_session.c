@@ -68,7 +68,9 @@ static void handle_read(ngx_event_t *event)
     struct ngx_http_comanda_redis *redis = c->data;
     if (c->close && redis->pending_count == 0) {
         give_back(redis);
-        return;
+        if (redis->context == NULL) {
+            return;
+        }
     }
     redisAsyncHandleRead(redis->context); // may free the context: nothing after it
 }

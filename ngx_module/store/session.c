@@ -31,7 +31,9 @@ static void handle_event(ngx_event_t *event)
     struct ngx_http_comanda_connection *connection = c->data;
     if (c->close && connection->call == NULL && connection->state == CONNECTION_IDLE) {
         ngx_http_comanda_postgres_drain(connection->postgres);
-        return;
+        if (connection->state == CONNECTION_CLOSED) {
+            return;
+        }
     }
     on_socket(connection);
 }
@@ -51,7 +53,8 @@ static struct ngx_http_comanda_call *end_call(struct ngx_http_comanda_connection
 {
     struct ngx_http_comanda_call *call = connection->call;
     if (call != NULL) {
-        ngx_http_comanda_postgres_account(call, monotonic_us() - connection->call_begun_us);
+        ngx_http_comanda_postgres_account(connection->postgres, call,
+                                          monotonic_us() - connection->call_begun_us);
         set_call(connection, NULL);
     }
     return call;
@@ -420,6 +423,7 @@ static void lose(struct ngx_http_comanda_connection *connection, const char *why
     close_session(connection);
     set_retry(connection);
     fail_call(connection, call_status);
+    ngx_http_comanda_postgres_wake(connection->postgres); // what waited for its share's turn
 }
 
 // A write that was sent whole may have been done already and wait for its standby: its session is

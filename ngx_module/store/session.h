@@ -58,7 +58,8 @@ void ngx_http_comanda_postgres_freed(struct ngx_http_comanda_connection *connect
 void ngx_http_comanda_postgres_abandoned(struct ngx_http_comanda_postgres *postgres);
 
 // A call has ended, whatever became of it, after this time on a session.
-void ngx_http_comanda_postgres_account(const struct ngx_http_comanda_call *call, int64_t took_us);
+void ngx_http_comanda_postgres_account(struct ngx_http_comanda_postgres *postgres,
+                                       const struct ngx_http_comanda_call *call, int64_t took_us);
 
 // The worker has begun to drain.
 void ngx_http_comanda_postgres_drain(struct ngx_http_comanda_postgres *postgres);
@@ -98,8 +99,10 @@ struct ngx_http_comanda_postgres {
     ngx_event_t serve;
     ngx_uint_t waiting;
     ngx_uint_t waiting_of[NGX_HTTP_COMANDA_SHARES];
-    int64_t clock_us;                 // the time that the source asked last has spent
-    const struct statement *warm_ups; // what each new session runs before it serves
+    ngx_uint_t calls_of[NGX_HTTP_COMANDA_SHARES];  // on their way
+    ngx_uint_t calls_max[NGX_HTTP_COMANDA_SHARES]; // of all of a share's sources at once
+    int64_t clock_us;                              // the time that the source asked last has spent
+    const struct statement *warm_ups;              // what each new session runs before it serves
     ngx_uint_t warm_up_count;
     ngx_msec_t down_since; // valid while open is 0
     ngx_uint_t open;       // sessions; those that get ready too

@@ -125,8 +125,15 @@ static bool add(struct ngx_http_comanda_snapshots *snapshots, const struct snaps
         group->bytes + snapshot->bytes.len > GROUP_BYTES_MAX) {
         return false;
     }
+    // The place first: a group that stays without one is never emptied.
+    if (!has_place(snapshots)) {
+        return false;
+    }
     struct str bytes = arena_str(&group->arena, snapshot->bytes);
-    if (bytes.data == NULL || !has_place(snapshots)) {
+    if (bytes.data == NULL) {
+        if (group->count == 0) {
+            ngx_http_comanda_postgres_leave(snapshots->postgres, &snapshots->source);
+        }
         return false;
     }
     group->items[group->count] = *snapshot;

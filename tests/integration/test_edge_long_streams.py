@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands and queries on streams of very many events: state and document come from a snapshot and
 what came after it. A context that is no shop; each test makes a stream of its own by SQL."""
+import concurrent.futures
+
 import pytest
 
 from daemon import until, uuid7
-from edge import Edge, Shop, checked
+from edge import Edge, LockedTable, Shop, checked
 
 COUNTERS = """
 location = /counters { comanda_command counting.open_counter scope=count location=/counters/; }
@@ -237,4 +239,32 @@ def test_given_a_product_repriced_very_often_then_orders_are_placed_at_its_last_
                 ("document", 702)], "the document is kept")
             assert edge.get("/v1/products/SKU-1", token=None).json["price"]["amount"] == 777
     finally:
+        shop.drop()
+
+
+def test_given_a_snapshot_that_cannot_be_kept_then_reads_leave_a_session_for_commands():
+    """Red before: snapshots and reads each had all sessions but one."""
+    shop = Shop(products=False)
+    edge = Edge(shop, redis="", modules="seam/module", locations=COUNTERS, timeout="60s")
+    try:
+        long, short = counter(shop.database, 300), counter(shop.database, 5)
+        snapshots = LockedTable(shop, "comanda.snapshots")
+        documents = LockedTable(shop, "comanda_read.documents", "access exclusive")
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            try:
+                assert add(edge, long).status == 200
+                until(lambda: snapshots.waiting() == 1, "a session keeps its snapshot")
+                looked = pool.submit(look, edge, short)
+                until(lambda: snapshots.waiting() == 2 or edge.metric("comanda_queue_length") == 1,
+                      "a reader has come")
+                added = pool.submit(add, edge, short)
+                assert added.result(timeout=10).status == 200
+                assert not looked.done()
+            finally:
+                documents.release()
+                snapshots.release()
+            assert looked.result().status == 200
+        assert edge.complaints() == []
+    finally:
+        edge.remove()
         shop.drop()

@@ -13,8 +13,9 @@ import pytest
 
 from daemon import BUILD, Database, free_port, until
 from edge import Edge, Shop, order_body, together
-from nginx import server_user
+from nginx import processes, server_user
 from test_edge_faults import Servers
+from test_edge_long_streams import COUNTERS, counter, kept, look
 
 BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 NAME = "Açaí São João"
@@ -205,6 +206,24 @@ def test_a_standby_that_never_confirms_holds_a_stated_number_of_sessions(servers
         shop.drop()
 
 
+def test_snapshots_do_not_wait_for_a_standby(servers):
+    """Red before: each that had no answer in time left a backend behind, without a bound."""
+    shop = Shop(Database(admin=servers.postgres), products=False)
+    edge = Edge(shop, redis="", timeout="500ms", modules="seam/module", locations=COUNTERS)
+    try:
+        streams = [counter(shop.database, 300) for _ in range(4)]
+        set_standby_names(servers, "nobody")
+        for stream in streams:
+            assert look(edge, stream).json["value"] == 299
+            until(lambda: kept(edge, stream), "its snapshot is kept")
+        assert out_now(servers) == 0
+        assert edge.metric('comanda_snapshots_total{outcome="failed"}') == 0
+    finally:
+        set_standby_names(servers, "")
+        edge.remove()
+        shop.drop()
+
+
 def test_a_standby_is_passed_over_and_found_when_it_is_promoted(servers):
     shop = Shop(Database(admin=servers.postgres))
     standby = Standby(servers)
@@ -222,7 +241,9 @@ def test_a_standby_is_passed_over_and_found_when_it_is_promoted(servers):
         last = ask(servers.postgres_superuser, "select pg_current_wal_lsn()")[0][0]
         until(lambda: ask(standby.conninfo, f"select pg_last_wal_replay_lsn() >= '{last}'")[0][0],
               "the standby has it")
-        os.kill(servers.pid("postgres"), signal.SIGQUIT)
+        primary = servers.pid("postgres")
+        os.kill(primary, signal.SIGQUIT)
+        until(lambda: not processes.is_running(primary), "it has ended")
         until(lambda: edge.place().status == 503, "none serves")
         standby.promote()
         until(lambda: edge.place().status == 201, "the edge has found it")

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pathlib
 
+import psycopg2
 import pytest
 
 from daemon import ROOT, until
@@ -55,6 +56,10 @@ def redis_connections(workers):
     wanted = {f"socket:[{line[9]}]" for line in lines
               if line[3] == "01" and int(line[2].split(":")[1], 16) == port}
     return sum(link in wanted for pid in workers for link in open_files(pid))
+
+
+def said_by(edge, worker, words):
+    return any(f" {worker}#" in line and words in line for line in edge.log().splitlines())
 
 
 def test_five_reloads_under_long_polls_leave_two_generations_of_sessions_at_most(edge):
@@ -131,3 +136,51 @@ def test_reads_leave_a_session_for_commands(edge):
         finally:
             documents.release()
         assert sorted(page.result().status for page in pages) == [200] * 7 + [503] * 3
+
+
+def test_a_session_that_is_lost_lets_the_read_go_on_that_waited_for_its_turn(edge):
+    """Red before: the other session had nothing to do, and nobody woke it."""
+    one = edge(redis="", timeout="60s")
+    admin = psycopg2.connect(one.shop.database.admin)
+    admin.autocommit = True
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        documents = LockedTable(one.shop, "comanda_read.documents", "access exclusive")
+        try:
+            first = pool.submit(one.get, "/v1/products", token=None)
+            until(lambda: documents.waiting() == 1, "the first has the readers' session")
+            second = pool.submit(one.get, "/v1/products", token=None)
+            until(lambda: one.metric("comanda_queue_length") == 1, "the second waits")
+            name = one.shop.database.name
+            admin.cursor().execute(f'alter database "{name}" allow_connections false')
+            documents.connection.cursor().execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock'"
+                " and datname = current_database()")
+            assert first.result().status == 503
+            until(lambda: documents.waiting() == 1, "the second has the other session")
+        finally:
+            documents.release()
+            admin.cursor().execute(f'alter database "{name}" allow_connections true')
+            admin.close()
+        assert second.result().status == 200
+
+
+def test_a_worker_that_drains_notices_that_an_idle_session_is_lost(edge):
+    """Red before: the end of the session was left unread, and the loop turned on it."""
+    one = edge(redis="", timeout="60s")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        documents = LockedTable(one.shop, "comanda_read.documents", "access exclusive")
+        try:
+            pages = [pool.submit(one.get, "/v1/products", token=None) for _ in range(2)]
+            until(lambda: documents.waiting() == 1 and one.metric("comanda_queue_length") == 1,
+                  "one page is read, one waits")
+            old, = one.workers()
+            mine = {pid for pid, in one.shop.database.rows(SESSIONS.replace("count(*)", "pid"))}
+            one.nginx("-s", "reload")
+            until(lambda: said_by(one, old, "gracefully shutting down"), "the old worker drains")
+            documents.connection.cursor().execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where pid = any(%s) and wait_event_type is distinct from 'Lock'", (list(mine),))
+            until(lambda: said_by(one, old, "is lost"), "the old worker says so")
+        finally:
+            documents.release()
+        assert [page.result().status for page in pages] == [200, 200]

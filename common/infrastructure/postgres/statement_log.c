@@ -343,8 +343,12 @@ enum status statement_save_snapshots(const struct snapshot *snapshots, size_t co
         binary_array_bytes(&states, snapshots[i].bytes);
     }
     struct binary_params params;
+    // Where one is lost it is made again. What waits for a standby that never confirms would leave
+    // a backend behind each time that its caller gives up.
     binary_params_begin(&params, statement, arena, "save_snapshots",
-                        "select comanda.save_snapshots($1, $2, $3, $4, $5, $6)", types);
+                        "select comanda.save_snapshots($1, $2, $3, $4, $5, $6)"
+                        " from pg_catalog.set_config('synchronous_commit', 'off', true)",
+                        types);
     struct binary_array *columns[] = {&streams, &kinds, &codecs, &versions, &events, &states};
     for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
         binary_param_array(&params, columns[i]);
