@@ -23,7 +23,11 @@ ngx_int_t ngx_http_comanda_problem(ngx_http_request_t *r, ngx_uint_t status, str
 ngx_int_t ngx_http_comanda_refuse(ngx_http_request_t *r, ngx_uint_t status, struct str slug,
                                   struct str detail);
 
-// Sets WWW-Authenticate in core's own field, so that `satisfy any` takes it back.
+// Whatever page is shown asks to wait for so long: one Retry-After, in place of a server's behind.
+ngx_int_t ngx_http_comanda_refuse_until(ngx_http_request_t *r, struct str seconds);
+
+// Sets WWW-Authenticate in core's own field, so that `satisfy any` takes it back. One with Bearer
+// stands in place of those before.
 ngx_int_t ngx_http_comanda_challenge(ngx_http_request_t *r, struct str value);
 
 // The problem's JSON in the request's pool; data NULL: no memory.

@@ -117,9 +117,38 @@ ngx_int_t ngx_http_comanda_refuse(ngx_http_request_t *r, ngx_uint_t status, stru
     return (ngx_int_t)status;
 }
 
+ngx_int_t ngx_http_comanda_refuse_until(ngx_http_request_t *r, struct str seconds)
+{
+    struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    struct str copy = ngx_http_comanda_copy(r->pool, seconds);
+    if (ctx == NULL || copy.data == NULL) {
+        return NGX_ERROR;
+    }
+    ctx->retry_after = copy;
+    return NGX_OK;
+}
+
+// Of a location that an error_page or a subrequest's refusal has led away from; the last one
+// counts.
+static void drop_challenges(ngx_http_request_t *r)
+{
+    static const char scheme[] = "Bearer ";
+    for (ngx_list_part_t *part = &r->headers_out.headers.part; part; part = part->next) {
+        ngx_table_elt_t *headers = part->elts;
+        for (ngx_uint_t i = 0; i < part->nelts; i++) {
+            if (str_eq(ngx_http_comanda_str(headers[i].key), STR("WWW-Authenticate")) &&
+                headers[i].value.len >= sizeof(scheme) - 1 &&
+                ngx_strncmp(headers[i].value.data, scheme, sizeof(scheme) - 1) == 0) {
+                headers[i].hash = 0;
+            }
+        }
+    }
+}
+
 ngx_int_t ngx_http_comanda_challenge(ngx_http_request_t *r, struct str value)
 {
     struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
+    drop_challenges(r);
     ngx_table_elt_t *header = ngx_http_comanda_push_header(r, STR("WWW-Authenticate"), value);
     if (ctx == NULL || header == NULL) {
         return NGX_ERROR;

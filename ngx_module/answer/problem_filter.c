@@ -137,12 +137,20 @@ static ngx_int_t add_correlation(ngx_http_request_t *r)
     return ngx_http_comanda_set_header(r, STR("traceparent"), trace);
 }
 
+static ngx_int_t add_retry(ngx_http_request_t *r, const struct ngx_http_comanda_ctx *ctx)
+{
+    return ctx->retry_after.len == 0
+               ? NGX_OK
+               : ngx_http_comanda_set_header(r, STR("Retry-After"), ctx->retry_after);
+}
+
 static ngx_int_t pass_header(ngx_http_request_t *r)
 {
     const struct loc_conf *conf =
         ngx_http_get_module_loc_conf(r, ngx_http_comanda_problem_filter_module);
     struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
-    if (ctx == NULL || (conf->correlation && add_correlation(r) != NGX_OK)) {
+    if (ctx == NULL || add_retry(r, ctx) != NGX_OK ||
+        (conf->correlation && add_correlation(r) != NGX_OK)) {
         return NGX_ERROR;
     }
     ctx->answered = true;

@@ -14,9 +14,15 @@ static ngx_int_t handle_preaccess(ngx_http_request_t *r)
     return rc == NGX_DECLINED ? ngx_http_comanda_shed_check(r) : rc;
 }
 
+// Our mark in r->ctx, which a redirect zeroes: a comanda_jwt was asked since the last one.
 static ngx_int_t handle_access(ngx_http_request_t *r)
 {
-    return ngx_http_comanda_jwt_check(r);
+    static char mark;
+    ngx_int_t rc = ngx_http_comanda_jwt_check(r);
+    if (rc != NGX_DECLINED) {
+        ngx_http_set_ctx(r, &mark, ngx_http_comanda_guard_module);
+    }
+    return rc;
 }
 
 // nginx runs no access phase in a subrequest: whatever an auth_request, SSI or mirror leads to
@@ -32,7 +38,9 @@ static ngx_int_t check_subrequest(ngx_http_request_t *r)
 static void forget_refusal(ngx_http_request_t *r)
 {
     struct ngx_http_comanda_ctx *ctx = ngx_http_comanda_ctx(r);
-    bool page = r->err_status != 0; // an error_page has led here: the refusal stands
+    // An error_page has led here, maybe by "=", which gives no status: the refusal stands.
+    bool page =
+        r->err_status != 0 || ngx_http_get_module_ctx(r, ngx_http_comanda_guard_module) == NULL;
     if (ctx != NULL && ctx->refusal.status != 0 && !page) {
         ctx->refusal.status = 0;
         if (ctx->challenge != NULL) {

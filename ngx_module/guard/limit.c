@@ -131,7 +131,7 @@ static ngx_int_t refuse(ngx_http_request_t *r, struct ngx_http_comanda_limit_sta
     state->refused = true;
     refund(state);
     ngx_http_comanda_metric_add(state->told->zone->limited, 1);
-    if (ngx_http_comanda_add_header(r, STR("Retry-After"), seconds) != NGX_OK) {
+    if (ngx_http_comanda_refuse_until(r, seconds) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     return ngx_http_comanda_refuse(r, NGX_HTTP_TOO_MANY_REQUESTS, STR("rate-limited"),

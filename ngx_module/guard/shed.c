@@ -48,7 +48,7 @@ static ngx_int_t refuse(ngx_http_request_t *r, const struct loc_conf *conf, ngx_
     struct str value = {(const char *)text, (size_t)(end - text)};
     ngx_http_comanda_metric_add(conf->shed, 1);
     if (ngx_http_comanda_shed_decide(r, NULL, (struct concurrency_claim){0}) != NGX_OK ||
-        ngx_http_comanda_add_header(r, STR("Retry-After"), value) != NGX_OK) {
+        ngx_http_comanda_refuse_until(r, value) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     return ngx_http_comanda_refuse(

@@ -39,6 +39,7 @@ enum ngx_http_comanda_heard {
 struct ngx_http_comanda_ctx {
     struct ngx_http_comanda_identity *identities; // the newest first
     struct ngx_http_comanda_refusal refusal;
+    struct str retry_after;     // of a refusal, in seconds; empty: none
     ngx_table_elt_t *challenge; // our WWW-Authenticate; NULL: none was made
     const void *cors;           // the comanda_cors that it began with; NULL: none
     struct str correlation_id;  // empty until it was asked for

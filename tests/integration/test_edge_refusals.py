@@ -2,6 +2,7 @@
 """Refusals go nginx's way: error_page, satisfy, and pages that somebody wrote."""
 import base64
 import hashlib
+import http.client
 import socket
 
 import pytest
@@ -72,6 +73,53 @@ def test_an_error_page_that_is_missing_leaves_the_refusal(edge):
     nginx = edge(f"error_page 401 /nowhere; location / {{ {JWT} comanda_metrics; }}"
                  "location = /nowhere { comanda_jwt off; root /nonexistent; }")
     assert get(nginx).status_code == 404
+
+
+def raw_fields(nginx, path, name):
+    """The values of each field of this name: requests would fold them into one."""
+    connection = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=10)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status, answer.headers.get_all(name)
+
+
+@pytest.mark.parametrize("guard", [JWT, "auth_request /in;"])
+def test_a_challenge_stands_once_where_the_error_page_is_guarded_too(edge, upstream, guard):  # noqa: F811
+    nginx = edge(f"""
+        location / {{ error_page 401 /login; {guard} proxy_pass {upstream.url}; }}
+        location = /login {{ {JWT} proxy_pass {upstream.url}; }}
+        location = /in {{ {JWT} proxy_pass {upstream.url}; }}""")
+    assert raw_fields(nginx, "/", "WWW-Authenticate") == (401, ['Bearer realm="shop"'])
+
+
+@pytest.mark.parametrize("sign", ["", "= ", "=401 "])
+def test_a_challenge_stands_on_a_page_of_a_server_behind(edge, upstream, sign):  # noqa: F811
+    nginx = edge(f"""
+        location / {{ error_page 401 {sign}@login; {JWT} proxy_pass {upstream.url}; }}
+        location @login {{ proxy_pass {upstream.url}; }}""")
+    status, fields = raw_fields(nginx, "/", "WWW-Authenticate")
+    assert (status, fields) == (200 if sign == "= " else 401, ['Bearer realm="shop"'])
+
+
+def test_whom_the_page_lets_in_by_another_key_is_not_challenged(edge, upstream):  # noqa: F811
+    nginx = edge(f"""
+        location / {{ error_page 401 = @second; comanda_jwt key_file={{folder}}/users;
+                      proxy_pass {upstream.url}; }}
+        location @second {{ {JWT} proxy_pass {upstream.url}; }}""")
+    answer = get(nginx, bearer=token())
+    assert (answer.status_code, answer.headers.get("WWW-Authenticate")) == (200, None)
+
+
+def test_retry_after_stands_once_on_a_page_of_a_server_behind(edge, upstream):  # noqa: F811
+    upstream.headers["Retry-After"] = "7"
+    nginx = edge(f"""
+        location / {{ error_page 429 /slow; comanda_limit zone=z key=$arg_k rate=1r/m;
+                      proxy_pass {upstream.url}; }}
+        location = /slow {{ proxy_pass {upstream.url}; }}""", http="comanda_limit_zone z keys=64;")
+    assert raw_fields(nginx, "/?k=1", "Retry-After") == (200, ["7"])
+    assert raw_fields(nginx, "/?k=1", "Retry-After") == (429, ["60"])
 
 
 # ---- satisfy -------------------------------------------------------------------------------------
