@@ -7,6 +7,17 @@ bool ngx_http_comanda_argument(ngx_str_t word, struct str *name, struct str *val
     return str_split(ngx_http_comanda_str(word), '=', name, value);
 }
 
+bool ngx_http_comanda_is_scope(ngx_str_t word)
+{
+    for (size_t i = 0; i < word.len; i++) {
+        u_char c = word.data[i];
+        if (c <= ' ' || c == '"' || c == '\\' || c > '~') {
+            return false;
+        }
+    }
+    return word.len > 0;
+}
+
 static char *refuse(ngx_conf_t *cf, const ngx_str_t *word, const char *why)
 {
     ngx_str_t *words = cf->args->elts;

@@ -25,5 +25,9 @@ char *ngx_http_comanda_read_settings(ngx_conf_t *cf, ngx_uint_t first,
 // NGX_CONF_ERROR after the one that stands twice was logged. For directives without a table.
 char *ngx_http_comanda_words_once(ngx_conf_t *cf, ngx_uint_t first);
 
+// Is it one scope, as RFC 6749, 3.3 writes it? A token's are separated by spaces: no other ever
+// matches.
+bool ngx_http_comanda_is_scope(ngx_str_t word);
+
 // Splits "name=value". False: there is no '='.
 bool ngx_http_comanda_argument(ngx_str_t word, struct str *name, struct str *value);

@@ -4,6 +4,7 @@
 #include "guard/content.h"
 
 #include "answer/answer.h"
+#include "core/settings.h"
 #include "guard/guard.h"
 
 struct content {
@@ -71,6 +72,9 @@ char *ngx_http_comanda_content_set(ngx_conf_t *cf, ngx_uint_t methods, ngx_http_
     struct loc_conf *conf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_comanda_content_module);
     ngx_http_core_loc_conf_t *core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     struct content *content = methods & NGX_HTTP_POST ? &conf->command : &conf->reader;
+    if (scope.len > 0 && !ngx_http_comanda_is_scope(scope)) {
+        return "takes one scope, without spaces, quotes or backslashes in it";
+    }
     if (content->handler != NULL) {
         return "stands twice: a location serves one command and one reader at most";
     }

@@ -310,6 +310,9 @@ static char *set_scope(ngx_conf_t *cf, ngx_command_t *directive, void *data)
         if (scope == NULL) {
             return "takes at most 16 scopes";
         }
+        if (!ngx_http_comanda_is_scope(words[i])) {
+            return "takes scopes as words of their own, without quotes or backslashes in them";
+        }
         *scope = words[i];
     }
     conf->scopes_stated = true;

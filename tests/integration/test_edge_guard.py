@@ -371,6 +371,8 @@ def test_a_refusal_reads_the_body_away(start_nginx, upstream):
     ("comanda_jwt key_file={folder}/key leeway=1h;", "", "leeway=0s to 300s"),
     ("comanda_jwt key_file={folder}/key colour=red;", "", '"colour=red" is not'),
     ("comanda_jwt key_file={folder}/key; comanda_jwt off;", "", "stands twice"),
+    ("comanda_require_scope \"a b\";", "", "scopes as words of their own"),
+    ("comanda_require_scope \"\";", "", "scopes as words of their own"),
     ("comanda_require_scope a;", "", "needs a comanda_jwt"),
     ("comanda_jwt off; comanda_require_scope a;", "", "comanda_jwt is off"),
     ("comanda_jwt off; location / { comanda_require_scope a; }", "", "comanda_jwt is off"),

@@ -266,3 +266,8 @@ def test_an_if_or_limit_except_with_a_handler_of_its_own_is_refused(make_nginx, 
 
 def test_a_metrics_page_and_a_reader_do_not_share_a_location(make_nginx):
     assert "stands twice" in refused(make_nginx, f"comanda_metrics; {QUERY}")[1]
+
+
+def test_a_scope_that_no_token_can_hold_is_refused(make_nginx):
+    code, said = refused(make_nginx, COMMAND.replace("scope=a", '"scope=a b"'))
+    assert code == 1 and "takes one scope" in said
