@@ -69,7 +69,8 @@ def test_error_page_catches_the_refusals_of_guards(edge, upstream):  # noqa: F81
     assert int(rated.headers["Retry-After"]) >= 1 and rated.headers["RateLimit"].startswith('"z"')
 
 
-def test_an_error_page_that_is_missing_leaves_the_refusal(edge):
+def test_an_error_page_that_is_missing_is_told_as_nginx_tells_it(edge):
+    """The last error counts, as with a module of nginx's own."""
     nginx = edge(f"error_page 401 /nowhere; location / {{ {JWT} comanda_metrics; }}"
                  "location = /nowhere { comanda_jwt off; root /nonexistent; }")
     assert get(nginx).status_code == 404
