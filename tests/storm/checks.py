@@ -12,8 +12,10 @@ MOMENTS = {"OrderPlaced": "placed_at", "OrderCancelRequested": "requested_at",
            "OrderRejected": "rejected_at"}
 STATUSES = {"OrderPlaced": "placed", "OrderCancelRequested": "cancelling", **ENDS}
 SAGA = "saga:order_fulfilment"
-# A timer may be set a little before the command's row has its time.
+# A timer is set a little before the command's row has its time.
 EARLY_PART = 0.9
+# From the pivot on a step is asked without limit, and so is the last word.
+WITHOUT_LIMIT = (("confirm", "forward"), ("commit", "forward"), ("reject", "compensate"))
 
 
 def orders_of(history):
@@ -151,27 +153,41 @@ def step_of(data):
 
 
 def repeats(history, _told, facts):
-    """a command is repeated only after its timer or a refusal"""
-    last, asked = {}, {}
+    """a command is repeated only by its timer or a refusal, and a step at most three times"""
+    before, asked = {}, {}
     for event in history.events:
         if event.category != "saga":
             continue
         if event.kind == "event":
             asked[event.stream] = event
             continue
-        before = last.get((event.stream, *step_of(event.data)))
-        last[(event.stream, *step_of(event.data))] = event
+        key = (event.stream, *step_of(event.data))
         why = asked.get(event.stream)
-        if why is None or step_of(why.data.get("next") or {"step": "", "direction": ""}) != \
-                step_of(event.data):
+        if why is None or why.data.get("next") is None or \
+                step_of(why.data["next"]) != step_of(event.data):
             yield f"command {event.id} of saga {event.stream}: no event asked for it"
-        elif before and why.data["by"] == "timer" and \
-                event.at - before.at < facts["step_seconds"] * EARLY_PART:
-            yield (f"command {event.id} repeats {before.id} of saga {event.stream} after "
-                   f"{event.at - before.at:.2f} s")
-        elif before and why.data["by"] not in ("timer", "refused", "retry"):
-            yield (f"command {event.id} repeats {before.id} of saga {event.stream} by "
+        elif key in before and why.data["by"] not in ("timer", "refused", "retry"):
+            yield (f"command {event.id} repeats {before[key].id} of saga {event.stream} by "
                    f"{why.data['by']}")
+        elif event.data["attempt"] > facts["attempts"] and key[1:] not in WITHOUT_LIMIT:
+            yield (f"command {event.id} of saga {event.stream} is attempt {event.data['attempt']} "
+                   f"of {event.data['step']}")
+        before[key] = event
+
+
+def early_repeats(history, step_seconds):
+    """Repeats by a timer that was due before its command had been in the log for that long: it was
+    decided before and could be written only later. For the table."""
+    before, asked, count = {}, {}, 0
+    for event in history.events:
+        if event.category == "saga" and event.kind == "event":
+            asked[event.stream] = event
+        elif event.category == "saga":
+            key = (event.stream, *step_of(event.data))
+            count += key in before and asked[event.stream].data["by"] == "timer" and \
+                event.at - before[key].at < step_seconds * EARLY_PART
+            before[key] = event
+    return count
 
 
 # The parties' own books.
@@ -268,5 +284,5 @@ CHECKS = (acknowledged, accepted, outcomes, answers, streams, sagas, replies, re
 
 
 def run_checks(history, told, facts):
-    """By check, its violations. Facts: step_seconds, not_quiet, dead_letters."""
+    """By check, its violations. Facts: attempts, not_quiet, dead_letters."""
     return {check: list(check(history, told, facts)) for check in CHECKS}

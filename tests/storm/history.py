@@ -17,6 +17,7 @@ from demolib.shop import DATABASE
 
 QUIET_SECONDS = 120
 POLL_SECONDS = 0.5
+SAY_SECONDS = 5
 REDRIVE_SECONDS = 60
 # Causes that the storm itself is: a card that never answers (and the sandbox's books lie in the
 # PostgreSQL that is killed), and a message that was in hand alone each time its process was killed.
@@ -111,8 +112,9 @@ class Look:
             found.append(f"cannot be asked: {str(reason).strip()[:120]}")
         return found
 
-    def await_quiet(self, seconds=QUIET_SECONDS):
+    def await_quiet(self, seconds=QUIET_SECONDS, say=None):
         """Gives what is not quiet when the time is over; nothing: it has been for a while."""
+        said_at = time.monotonic()
         deadline = time.monotonic() + seconds
         calm_since = None
         while True:
@@ -121,6 +123,9 @@ class Look:
             calm_since = None if found else calm_since or now
             if calm_since and now - calm_since >= CALM_SECONDS:
                 return []
+            if say and found and now - said_at >= SAY_SECONDS:
+                said_at = now
+                say("not quiet yet: " + ", ".join(found))
             if now > deadline:
                 return found or ["not for long enough"]
             time.sleep(POLL_SECONDS)

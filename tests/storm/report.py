@@ -4,8 +4,9 @@ import collections
 import csv
 import dataclasses
 
-from checks import CHECKS, ENDS, orders_of
+from checks import CHECKS, ENDS, early_repeats, orders_of
 from clients import Command
+from world import STEP_SECONDS
 
 SHOWN_MAX = 10
 TEXT_MAX = 600
@@ -46,6 +47,7 @@ def table(storm):
     commands = [event for event in history.events if event.kind == "command"]
     again = sum(event.data["attempt"] > 1 for event in commands)
     yield "saga commands / repeated", f"{len(commands)} / {again}"
+    yield "  before their time was over", early_repeats(history, STEP_SECONDS)
     yield "rows of the log", len(history.events)
     yield "dead letters, explained and redriven", storm.redriven
     yield "promotions", storm.world.pair.promotions

@@ -34,7 +34,7 @@ from demolib.shop import PRODUCTS, STOCK, instance_names  # noqa: E402
 from history import Look, read_history  # noqa: E402
 from killer import Killer, schedule  # noqa: E402
 from rollout import Rollout  # noqa: E402
-from world import READY_SECONDS, STEP_SECONDS, World  # noqa: E402
+from world import ATTEMPTS, READY_SECONDS, World  # noqa: E402
 
 INSTANCES = 2
 CLIENTS = 6
@@ -57,7 +57,7 @@ class Storm:
         self.killer = None
         self.clients = []
         self.rollout = None
-        self.facts = {"step_seconds": STEP_SECONDS, "not_quiet": [], "dead_letters": {}}
+        self.facts = {"attempts": ATTEMPTS, "not_quiet": [], "dead_letters": {}}
         self.times = {}
         self.redriven = 0
         self.history = None
@@ -137,7 +137,7 @@ class Storm:
             if client.is_alive():
                 self.told.fault(f"{client.name} does not end")
         look = Look(world)
-        self.facts["not_quiet"] = look.await_quiet()
+        self.facts["not_quiet"] = look.await_quiet(say=self.say)
         self.redriven, self.facts["dead_letters"], again = look.redrive()
         self.facts["not_quiet"] += again
 

@@ -46,7 +46,7 @@ JOURNAL = {
 }
 MOVES = ["StockReceived 10", "StockReserved 2", "StockReserved 2", "StockCommitted 2",
          "StockReleased 2"]
-FACTS = {"step_seconds": 2, "not_quiet": [], "dead_letters": {}}
+FACTS = {"attempts": 3, "not_quiet": [], "dead_letters": {}}
 
 
 class Book:
@@ -81,12 +81,12 @@ class Book:
         self.add(derived(order, "reply"), "reply", "ok", {"command_id": command}, kind="reply")
         self.add(stream, "saga", "SagaCompleted", {"by": "ok"})
 
-    def repeat(self, order, by, later):
-        """A second attempt of the saga's command, answered too, before the saga's end."""
+    def repeat(self, order, by, later=2, attempt=2):
+        """Another attempt of the saga's command, answered too, before the saga's end."""
         end = next(at for at, event in enumerate(self.events)
                    if event.stream == derived(order, checks.SAGA) and event.type == "SagaCompleted")
         first = self.events[end - 2]
-        step = {"step": "authorize", "direction": "forward", "attempt": 2}
+        step = {"step": "authorize", "direction": "forward", "attempt": attempt}
         stream, last = first.stream, self.events[end].version
         added = [
             dataclasses.replace(first, id="asked", kind="event", type="SagaAdvanced", version=last,
@@ -174,6 +174,12 @@ def test_a_good_history_has_no_violation(case):
 def test_a_repeat_by_its_timer_is_none(case):
     case.book.repeat(CONFIRMED, "timer", 2.1)
     assert case.found() == set()
+    assert checks.early_repeats(case.history, 2) == 0
+
+
+def test_a_repeat_before_its_time_is_counted(case):
+    case.book.repeat(CONFIRMED, "timer", 0.4)
+    assert checks.early_repeats(case.history, 2) == 1
 
 
 def lose_order(case):
@@ -236,12 +242,12 @@ def two_replies(case):
     case.add(reply.stream, "ok", reply.data, kind="reply")
 
 
-def early_repeat(case):
-    case.book.repeat(CONFIRMED, "timer", 0.4)
+def repeat_too_often(case):
+    case.book.repeat(CONFIRMED, "timer", attempt=4)
 
 
 def repeat_without_reason(case):
-    case.book.repeat(CONFIRMED, "ok", 3)
+    case.book.repeat(CONFIRMED, "ok")
 
 
 def capture_twice(case):
@@ -312,7 +318,7 @@ def dead_letter(case):
     (lose_order, "acknowledged"), (place_twice, "acknowledged"), (never_end, "acknowledged"),
     (forget_cancellation, "accepted"), (confirm_declined, "outcomes"), (wrong_code, "outcomes"),
     (odd_answer, "answers"), (gap, "streams"), (same_id, "streams"), (saga_runs, "sagas"),
-    (no_saga, "sagas"), (no_reply, "replies"), (two_replies, "replies"), (early_repeat, "repeats"),
+    (no_saga, "sagas"), (no_reply, "replies"), (two_replies, "replies"), (repeat_too_often, "repeats"),
     (repeat_without_reason, "repeats"), (capture_twice, "books"), (refund_nothing, "books"),
     (charge_nobody, "books"), (keep_authorized, "books"), (keep_reserved, "stock"),
     (reserve_too_much, "stock"), (receive_twice, "stock"), (old_document, "documents"),

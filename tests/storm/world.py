@@ -23,6 +23,7 @@ NGINX_WORKERS = 2
 SETTINGS = {"COMANDA_SAGA_TIMEOUT": "2s", "COMANDA_RETRY_1": "1s", "COMANDA_RETRY_2": "1s",
             "COMANDA_RETRY_3": "5s", "COMANDA_RELAY_STALE": "4s", "COMANDA_TIMER_CLAIM": "5s"}
 STEP_SECONDS = 2
+ATTEMPTS = 3  # as the saga's definition has it
 
 
 def ask(url, timeout=2):
