@@ -41,6 +41,7 @@ END_SECONDS_MAX = 900
 REPEATED_PART_MAX = 0.01
 RATIO_FLOOR = 0.9
 POLL_SECONDS = 1.0
+OFFER_POLL_SECONDS = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,12 +72,29 @@ def offer(house, load, seed):
                        STORM_LINES=str(load.lines), STORM_PRODUCTS=str(load.products),
                        STORM_CONNECTIONS=str(CONNECTIONS), STORM_SEED=str(seed),
                        STORM_RATE=str(load.orders / load.seconds if load.seconds else 0))
-    done = subprocess.run(
+    before = accepted(house)
+    began = time.monotonic()
+    wrk = subprocess.Popen(
         ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{OFFER_SECONDS_MAX}s", "--timeout", "30s", "-s",
-         HERE / "load.lua", f"{house.shop.url()}/v1/orders"], env=environment, check=True,
-        capture_output=True, text=True)
-    line = next(line for line in done.stdout.splitlines() if line.startswith("STORM "))
-    return json.loads(line.removeprefix("STORM "))
+         HERE / "load.lua", f"{house.shop.url()}/v1/orders"], env=environment,
+        stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        while accepted(house) - before < load.orders and wrk.poll() is None:
+            time.sleep(OFFER_POLL_SECONDS)
+        seconds = time.monotonic() - began
+    finally:
+        wrk.send_signal(signal.SIGINT)  # else it sleeps until its time is over
+        text = wrk.communicate(timeout=30)[0]
+    line = next(line for line in text.splitlines() if line.startswith("STORM "))
+    return {**json.loads(line.removeprefix("STORM ")), "seconds": seconds}
+
+
+def accepted(house):
+    """Orders that the edge has taken."""
+    lines = ask(f"{house.shop.url()}/metrics")[1].splitlines()
+    return sum(int(line.rpartition(" ")[2]) for line in lines
+               if line.startswith('comanda_commands_total{command="ordering.place_order",'
+                                  'outcome="accepted"}'))
 
 
 def start_inventories(house, count):
