@@ -186,7 +186,7 @@ def stop(_signal, _frame):
 def main():
     arguments = read_arguments()
     print(f"storm: {arguments.load}, seed {arguments.seed}, {arguments.chosen}", flush=True)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     parent = pathlib.Path(tempfile.mkdtemp(prefix="comanda-load-", dir="/var/tmp"))
     parent.chmod(0o755)

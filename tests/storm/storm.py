@@ -245,7 +245,7 @@ def main():
         print("\n".join(f"{act.at:7.1f} s  {act}" for act in
                         schedule(arguments.seed, arguments.duration, instance_names(INSTANCES))))
         return 0
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     parent = pathlib.Path(tempfile.mkdtemp(prefix="comanda-storm-", dir="/var/tmp"))
     parent.chmod(0o755)
