@@ -143,7 +143,7 @@ class Look:
 
     def redrive(self):
         """Gives the dead letters that are explained back, as an operator would, and waits for quiet
-        again. Gives how many; those that are not stay, and what is not quiet."""
+        again. Gives those; then what lies there still, and what is not quiet."""
         letters = self.dead_letters()
         explained = {queue: [text for text in texts if any(cause in text for cause in EXPLAINED)]
                      for queue, texts in letters.items()}
@@ -151,7 +151,8 @@ class Look:
         for queue in queues:
             self.world.newest().ctl("dlq", "redrive", queue.removesuffix(".dead"))
         not_quiet = self.await_quiet(REDRIVE_SECONDS) if queues else []
-        return sum(map(len, explained.values())), self.dead_letters(), not_quiet
+        given = [text for queue in queues for text in explained[queue]]
+        return given, self.dead_letters(), not_quiet
 
     # The whole history.
 

@@ -4,7 +4,8 @@ import collections
 import csv
 import dataclasses
 
-from checks import CHECKS, ENDS, early_repeats, orders_of
+from books import derived
+from checks import CHECKS, ENDS, SAGA, early_repeats, orders_of
 from clients import Command
 from world import STEP_SECONDS
 
@@ -49,7 +50,9 @@ def table(storm):
     yield "saga commands / repeated", f"{len(commands)} / {again}"
     yield "  before their time was over", early_repeats(history, STEP_SECONDS)
     yield "rows of the log", len(history.events)
-    yield "dead letters, explained and redriven", storm.redriven
+    yield "dead letters, explained and redriven", len(storm.redriven)
+    for kind, count in sorted(letter_kinds(storm).items()):
+        yield f"  of orders of kind {kind}", count
     yield "promotions", storm.world.pair.promotions
     for verb, count in sorted(storm.killer.done.items()):
         yield f"killer: {verb}", count
@@ -58,6 +61,16 @@ def table(storm):
     if storm.rollout:
         yield from storm.rollout.figures()
     yield "quiet after", f"{storm.times['checking'] - storm.times['healing']:.1f} s"
+
+
+def letter_kinds(storm):
+    """Of which kind of order the dead letters were: a card that never answers has some, another one
+    had them because its provider's books were away for longer than the ladder."""
+    kinds = {derived(command.order, SAGA): command.kind for command in storm.told.placed
+             if command.order}
+    sagas = {event.id: event.stream for event in storm.history.events if event.kind == "command"}
+    return collections.Counter(kinds.get(sagas.get(text.partition(":")[0]), "unknown")
+                               for text in storm.redriven)
 
 
 def conclude(storm, found):

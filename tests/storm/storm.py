@@ -59,7 +59,7 @@ class Storm:
         self.rollout = None
         self.facts = {"attempts": ATTEMPTS, "not_quiet": [], "dead_letters": {}}
         self.times = {}
-        self.redriven = 0
+        self.redriven = []
         self.history = None
 
     def say(self, text, at=None):
