@@ -40,29 +40,34 @@ static void say_not_seen(struct doctor *doctor, const PGresult *row)
                advice.data == NULL ? "" : advice.data);
 }
 
-static void say_prepared(struct doctor *doctor, const PGresult *row)
+// Who it is, whatever its age.
+static struct str holder_of(struct doctor *doctor, const PGresult *row, double age_s)
 {
-    doctor_say(doctor, "horizon", FINDING_FAULT,
-               DOCTOR_DETAIL(doctor, "the prepared transaction %s of %s in %s is %.0f s old",
-                             text_of(row, GID), text_of(row, USER), text_of(row, DATABASE),
-                             strtod(text_of(row, AGE), NULL)),
-               "it holds all readers of the log back: commit prepared or rollback prepared, in that"
-               " database");
+    if (PQgetisnull(row, 0, GID) == 0) {
+        return DOCTOR_DETAIL(doctor, "the oldest is %.0f s old: prepared transaction %s of %s in %s",
+                             age_s, text_of(row, GID), text_of(row, USER), text_of(row, DATABASE));
+    }
+    if (PQgetisnull(row, 0, PID) == 0) {
+        return DOCTOR_DETAIL(doctor,
+                             "the oldest is %.0f s old: pid %s, application %s, database %s, user"
+                             " %s, client %s, %s",
+                             age_s, text_of(row, PID), text_of(row, APPLICATION),
+                             text_of(row, DATABASE), text_of(row, USER), text_of(row, CLIENT),
+                             text_of(row, STATE));
+    }
+    return STR("no transaction is writing now");
 }
 
-static void say_session(struct doctor *doctor, const PGresult *row)
+static const char *advice_of(struct doctor *doctor, const PGresult *row)
 {
+    if (PQgetisnull(row, 0, GID) == 0) {
+        return "it holds all readers of the log back: commit prepared or rollback prepared, in that"
+               " database";
+    }
     struct str advice = DOCTOR_DETAIL(
         doctor, "it holds all readers of the log back: select pg_terminate_backend(%s)%c",
         text_of(row, PID), '\0');
-    doctor_say(doctor, "horizon", FINDING_FAULT,
-               DOCTOR_DETAIL(doctor,
-                             "a transaction is %.0f s old: pid %s, application %s, database %s,"
-                             " user %s, client %s, %s",
-                             strtod(text_of(row, AGE), NULL), text_of(row, PID),
-                             text_of(row, APPLICATION), text_of(row, DATABASE), text_of(row, USER),
-                             text_of(row, CLIENT), text_of(row, STATE)),
-               advice.data == NULL ? "" : advice.data);
+    return advice.data == NULL ? "" : advice.data;
 }
 
 static void look_at_horizon(struct doctor *doctor, struct postgres *postgres)
@@ -79,14 +84,10 @@ static void look_at_horizon(struct doctor *doctor, struct postgres *postgres)
     double age_s = strtod(text_of(row, AGE), NULL);
     if (PQgetisnull(row, 0, AGE) != 0) {
         say_not_seen(doctor, row);
-    } else if (age_s <= HORIZON_S_MAX) {
-        doctor_say(doctor, "horizon", FINDING_OK,
-                   DOCTOR_DETAIL(doctor, "the oldest writing transaction is %.0f s old", age_s),
-                   "");
-    } else if (PQgetisnull(row, 0, GID) == 0) {
-        say_prepared(doctor, row);
     } else {
-        say_session(doctor, row);
+        bool fine = age_s <= HORIZON_S_MAX;
+        doctor_say(doctor, "horizon", fine ? FINDING_OK : FINDING_FAULT,
+                   holder_of(doctor, row, age_s), fine ? "" : advice_of(doctor, row));
     }
     PQclear(row);
 }

@@ -81,7 +81,7 @@ begin
             high := middle - 1;
         end if;
     end loop;
-    return query select in_epoch, low::text::xid8, 0::int8;
+    return query select in_epoch, low::text::xid8, 9223372036854775807;
 end $$;
 
 -- Walks on from a place of the log, at most row_limit rows: how far it came, and the start events on
