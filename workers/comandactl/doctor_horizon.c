@@ -44,8 +44,9 @@ static void say_not_seen(struct doctor *doctor, const PGresult *row)
 static struct str holder_of(struct doctor *doctor, const PGresult *row, double age_s)
 {
     if (PQgetisnull(row, 0, GID) == 0) {
-        return DOCTOR_DETAIL(doctor, "the oldest is %.0f s old: prepared transaction %s of %s in %s",
-                             age_s, text_of(row, GID), text_of(row, USER), text_of(row, DATABASE));
+        return DOCTOR_DETAIL(doctor,
+                             "the oldest is %.0f s old: prepared transaction %s of %s in %s", age_s,
+                             text_of(row, GID), text_of(row, USER), text_of(row, DATABASE));
     }
     if (PQgetisnull(row, 0, PID) == 0) {
         return DOCTOR_DETAIL(doctor,
