@@ -28,7 +28,7 @@ struct saga_gap {
 };
 
 // Looks on from where the last look ended, any process's, unless none is due; what all looks have
-// found. Bounded by pace->rows_max, whatever is in the log. Writes: see migration 0021.
+// found. Bounded by pace->rows_max, whatever is in the log. Writes: see 0020_alarms.sql.
 enum status saga_watch_look(struct postgres *postgres, const struct saga_definition *definition,
                             int32_t older_than_s, const struct saga_pace *pace, struct arena *arena,
                             struct saga_gap *gap) MUST_CHECK;
