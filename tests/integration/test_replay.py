@@ -180,6 +180,21 @@ def test_documents_that_a_lost_binding_has_cost_come_by_a_replay_to_that_queue(s
     side.reaches(order, len(side.types(order)))
 
 
+def test_a_queue_that_is_not_there_is_no_success(side):
+    order = side.orders[0]
+    elsewhere = Vhost()
+    try:
+        environment = {"COMANDA_POSTGRES": side.database.conninfo, "COMANDA_AMQP": elsewhere.url,
+                       "COMANDA_SAGAS": SAGAS}
+        done = subprocess.run([BUILD / "bin/comandactl", "event", "replay", "--stream", str(order),
+                               "--queue", "projector"], env={**os.environ, **environment},
+                              capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 4
+        assert "after 0 rows" in done.stderr and "the broker has no such queue" in done.stderr
+    finally:
+        elsewhere.drop()
+
+
 def test_sagas_that_are_missing_are_started(tmp_path):
     shop = Shop(Database(), Vhost(), tmp_path, **HASTY)
     shop.stock("SKU-1", 100)

@@ -92,7 +92,8 @@ static enum status encode(const struct republish *republish,
     return status;
 }
 
-// Refused for now, or lost on the way: the whole batch again.
+// Refused for now, or lost on the way: the whole batch again. A queue that was named and is not
+// there is no such case.
 static enum status publish_once(struct republish *republish, const struct message *messages,
                                 size_t count, int64_t *unwanted)
 {
@@ -104,7 +105,8 @@ static enum status publish_once(struct republish *republish, const struct messag
         *unwanted += outcomes[at] == RETURNED;
         status = outcomes[at] == NACKED ? STATUS_UNAVAILABLE : STATUS_OK;
     }
-    return status;
+    return status == STATUS_OK && *unwanted > 0 && republish->queue.len > 0 ? STATUS_REFUSED
+                                                                            : status;
 }
 
 static enum status publish_batch(struct republish *republish,
@@ -165,5 +167,10 @@ void republish_tell(struct republish *republish, struct log_cursor at, instant_u
 const char *republish_cause(const struct republish *republish, enum status status)
 {
     const char *cause = message_bus_rabbitmq_health(republish->bus).cause;
-    return cause[0] == '\0' ? status_text(status) : cause;
+    if (cause[0] != '\0') {
+        return cause;
+    }
+    return status == STATUS_REFUSED ? "the broker has no such queue: comandactl topology check"
+           : status == STATUS_UNAVAILABLE ? "the broker takes no more: a queue that is full?"
+                                          : status_text(status);
 }
