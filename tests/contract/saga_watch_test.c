@@ -226,6 +226,7 @@ POSTGRES_STORE(missing, given_a_look_that_was_just_taken_then_the_next_one_tells
     cr_assert_eq(first.count, 1);
     cr_assert_eq(second.count, 1);
     cr_assert_eq(second.looked_at, first.looked_at);
+    cr_assert_geq(second.age_s, 0);
     cr_assert(second.due_ms > 20000 && second.due_ms <= 30000);
     cr_assert_eq(look_again(&watched, 100).count, 2);
 }
@@ -241,6 +242,7 @@ POSTGRES_STORE(missing, given_another_that_looks_then_nobody_waits_for_it)
     struct saga_gap gap = look(&watched, 100);
     cr_assert_eq(gap.count, 0);
     cr_assert_eq(gap.looked_at, 0);
+    cr_assert_eq(gap.age_s, -1);
     run_sql(&beside, "rollback");
     log_subject_close(&beside);
     cr_assert_eq(look(&watched, 100).count, 1);
@@ -325,4 +327,8 @@ POSTGRES_STORE(parked, given_many_that_ever_were_then_a_look_reads_a_few_and_a_r
                      " ('{\"step\":\"confirm\",\"attempt\":' || i % 10 + 1 || '}')::json"
                      " from generate_series(1, 100) i");
     cr_assert_eq(parked(&watched, 100000), 7 + 50);
+    int64_t peeked = 0;
+    cr_assert_eq(saga_watch_peek_parked(subject->postgres, 5, 100000, &subject->arena, &peeked),
+                 STATUS_OK);
+    cr_assert_eq(peeked, 7 + 50);
 }

@@ -237,6 +237,22 @@ def test_a_look_that_fails_is_counted_and_leaves_no_value(bare):
     until(lambda: saga.metric("comanda_sagas_missing ", absent=-1) == 0, "it looks again")
 
 
+def test_a_look_that_another_process_never_ends_is_none(bare):
+    """Its commit waits for a standby, say: what was found before is too old to tell."""
+    bare.start("relay", "saga")
+    until(lambda: bare.daemons["saga"].metric("comanda_sagas_missing ", absent=-1) == 0, "a look")
+    bare.end("saga")
+    bare.database.rows("update comanda.saga_watch set looked_at = now() - interval '10 minutes',"
+                       " due_at = '-infinity'")
+    with contextlib.closing(psycopg2.connect(bare.database.conninfo)) as session:
+        session.cursor().execute("select from comanda.saga_watch for update")
+        bare.start("saga", wait=False)
+        saga = bare.daemons["saga"]
+        until(lambda: saga.metric("comanda_sagas_look_failures_total") > 0, "it is told")
+        assert saga.metric("comanda_sagas_missing ", absent=-1) == -1
+    until(lambda: saga.metric("comanda_sagas_missing ", absent=-1) == 0, "it looks itself")
+
+
 def test_timers_fire_while_a_look_is_held_up(tmp_path):
     """Red before: the loop that fires them was the one that looked."""
     shop = open_shop(tmp_path, **HASTY)

@@ -236,21 +236,21 @@ static void look_at_sagas(const struct look *look)
         look_for_missing(look, definition);
         asks = definition->parked_after > asks ? definition->parked_after : asks;
     }
-    struct saga_parked parked = {.count = 0};
-    const struct saga_pace pace = {.pause_ms = 1000, .rows_max = PARKED_ROWS_MAX};
+    int64_t parked = 0;
     if (doctor->sagas == NULL) {
         return;
     }
     look_for_definitions(look);
-    if (saga_watch_parked(look->postgres, asks, &pace, doctor->ctl->arena, &parked) != STATUS_OK) {
+    if (saga_watch_peek_parked(look->postgres, asks, PARKED_ROWS_MAX, doctor->ctl->arena,
+                               &parked) != STATUS_OK) {
         say_failed(look, "sagas parked");
         return;
     }
-    doctor_say(doctor, "sagas parked", parked.count == 0 ? FINDING_OK : FINDING_WARNING,
-               DOCTOR_DETAIL(doctor, "%lld wait for a person", (long long)parked.count),
-               parked.count == 0 ? ""
-                                 : "comandactl saga list --state parked; mend the cause, then saga"
-                                   " retry");
+    doctor_say(doctor, "sagas parked", parked == 0 ? FINDING_OK : FINDING_WARNING,
+               DOCTOR_DETAIL(doctor, "%lld wait for a person", (long long)parked),
+               parked == 0 ? ""
+                           : "comandactl saga list --state parked; mend the cause, then saga"
+                             " retry");
 }
 
 static void look_at_cache_debt(const struct look *look)

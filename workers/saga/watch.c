@@ -16,6 +16,7 @@ enum {
     ROWS_MIN = 500,
     ARENA_BLOCK = 16 * 1024,
     ARENA_MAX = 1024 * 1024,
+    STALE_S = 300, // looks that are older tell nothing
     BACKOFF_FIRST_MS = 1000,
     BACKOFF_LIMIT_MS = PAUSE_MS,
 };
@@ -26,8 +27,17 @@ struct loop {
     struct arena arena;
     struct backoff backoff;
     struct saga_pace pace;
-    int due_ms; // until somebody should look again
+    int due_ms;    // until somebody should look again
+    int32_t age_s; // of the oldest of the looks that are told
+    bool unknown;  // another process is at the first look ever
 };
+
+static void note_turn(struct loop *loop, int32_t age_s, int32_t due_ms)
+{
+    loop->unknown = loop->unknown || age_s < 0;
+    loop->age_s = age_s > loop->age_s ? age_s : loop->age_s;
+    loop->due_ms = due_ms < loop->due_ms ? due_ms : loop->due_ms;
+}
 
 // All versions of a definition start on the events of the newest.
 static enum status look_for_missing(struct loop *loop, struct saga_watched *watched)
@@ -45,7 +55,7 @@ static enum status look_for_missing(struct loop *loop, struct saga_watched *watc
                                  &gap);
         watched->missing += gap.count;
         watched->behind_s = gap.behind_s > watched->behind_s ? gap.behind_s : watched->behind_s;
-        loop->due_ms = gap.due_ms < loop->due_ms ? gap.due_ms : loop->due_ms;
+        note_turn(loop, gap.age_s, gap.due_ms);
     }
     return status;
 }
@@ -67,7 +77,7 @@ static enum status look_for_parked(struct loop *loop, struct saga_watched *watch
         saga_watch_parked(loop->watch->parts->postgres, asks_that_park(loop->watch->definitions),
                           &loop->pace, &loop->arena, &parked);
     watched->parked = parked.count;
-    loop->due_ms = parked.due_ms < loop->due_ms ? parked.due_ms : loop->due_ms;
+    note_turn(loop, parked.age_s, parked.due_ms);
     return status;
 }
 
@@ -82,25 +92,38 @@ static void set_next_rows(struct loop *loop, enum status status)
     }
 }
 
+// A look of another process that does not come to its end (its commit waits for a standby) is no
+// look: what it found before is too old.
+static enum status look_for_all(struct loop *loop, struct saga_watched *watched)
+{
+    loop->due_ms = PAUSE_MS;
+    loop->age_s = 0;
+    loop->unknown = false;
+    enum status status = look_for_missing(loop, watched);
+    if (status == STATUS_OK) {
+        status = look_for_parked(loop, watched);
+    }
+    set_next_rows(loop, status);
+    return status == STATUS_OK && loop->age_s > STALE_S ? STATUS_TIMEOUT : status;
+}
+
 static void look(struct loop *loop)
 {
     struct saga_watched watched = {.missing = 0};
     arena_reset(&loop->arena);
-    loop->due_ms = PAUSE_MS;
-    enum status status = look_for_missing(loop, &watched);
-    if (status == STATUS_OK) {
-        status = look_for_parked(loop, &watched);
-    }
-    set_next_rows(loop, status);
-    if (status == STATUS_OK) {
-        saga_metrics_watched(&watched);
-        backoff_reset(&loop->backoff);
-        loop->due_ms = loop->due_ms > AGAIN_MS ? loop->due_ms : AGAIN_MS;
+    enum status status = look_for_all(loop, &watched);
+    if (status != STATUS_OK) {
+        saga_metrics_not_watched();
+        log_line(LOG_WARNING, "the sagas could not be counted",
+                 log_text("cause", status_text(status)));
+        loop->due_ms = backoff_next_ms(&loop->backoff, runtime_random());
         return;
     }
-    saga_metrics_not_watched();
-    log_line(LOG_WARNING, "the sagas could not be counted", log_text("cause", status_text(status)));
-    loop->due_ms = backoff_next_ms(&loop->backoff, runtime_random());
+    if (!loop->unknown) {
+        saga_metrics_watched(&watched);
+    }
+    backoff_reset(&loop->backoff);
+    loop->due_ms = loop->due_ms > AGAIN_MS ? loop->due_ms : AGAIN_MS;
 }
 
 static void wait_until_ready(struct loop *loop)

@@ -31,8 +31,7 @@
     "\nexecute comanda.relay_sleep\nexecute comanda.relay_wake"
 #define SAGAS                                                       \
     "\nexecute comanda.claim_timers\nexecute comanda.sagas_missing" \
-    "\nexecute comanda.sagas_parked\nexecute comanda.sagas_running" \
-    "\nexecute comanda.sagas_parked_look"
+    "\nexecute comanda.sagas_parked\nexecute comanda.sagas_running"
 
 static const struct {
     const char *program;
@@ -42,13 +41,15 @@ static const struct {
                                                   "\nexecute comanda.relay_stands"
                                                   "\nselect comanda_read.documents"},
     {"comanda-relay", EVERY_PROGRAM HOW_THE_LOG_STANDS NAMES_THE_HORIZON LEASES},
-    {"comanda-saga", PARTICIPANT SAGAS "\nexecute comanda.derived_id\nexecute comanda.sagas_look"},
+    {"comanda-saga", PARTICIPANT SAGAS "\nexecute comanda.derived_id\nexecute comanda.sagas_look"
+                                       "\nexecute comanda.sagas_parked_look"},
     {"comanda-projector",
      EVERY_PROGRAM "execute comanda.read_streams\nexecute comanda.read_tail" SUSPECTS DOCUMENTS},
     {"comanda-operator", EVERY_PROGRAM HOW_THE_LOG_STANDS NAMES_THE_HORIZON LEASES
      "\n" WRITES_STREAMS DOCUMENTS SAGAS
      "\nexecute comanda.derived_id\nexecute comanda.relay_behind_s\nexecute comanda.find_keys"
-     "\nexecute comanda.relay_stands\nexecute comanda.sagas_peek\nexecute comanda.log_at"
+     "\nexecute comanda.relay_stands\nexecute comanda.sagas_peek\nexecute "
+     "comanda.sagas_parked_peek\nexecute comanda.log_at"
      "\nselect comanda.saga_missing"
      "\nexecute comanda.saga_instances\nselect comanda.events\nselect comanda.outbox"
      "\nselect comanda.leases\nselect comanda.timers\nselect comanda.log\nselect comanda.snapshots"

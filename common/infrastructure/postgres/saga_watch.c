@@ -37,7 +37,8 @@ static enum status read_gap(const PGresult *result, struct saga_gap *gap)
         read.example = binary_uuid(&row, 2);
     }
     read.looked_at = binary_is_null(&row, 4) ? 0 : binary_instant(&row, 4);
-    read.due_ms = binary_int4(&row, 5);
+    read.age_s = binary_is_null(&row, 5) ? -1 : binary_int4(&row, 5);
+    read.due_ms = binary_int4(&row, 6);
     if (row.bad) {
         return STATUS_MALFORMED;
     }
@@ -76,11 +77,11 @@ enum status saga_watch_look(struct postgres *postgres, const struct saga_definit
                                 OID_INT4, OID_INT4, OID_INT4,       OID_INT4};
     struct statement statement;
     struct binary_params params;
-    binary_params_begin(
-        &params, &statement, arena, "sagas_look",
-        "select missing, oldest, example, behind_s, looked_at, due_ms from comanda.sagas_look("
-        "$1, $2, $3, $4, make_interval(secs => $5), $6 * interval '1 ms', $7, $8)",
-        types);
+    binary_params_begin(&params, &statement, arena, "sagas_look",
+                        "select missing, oldest, example, behind_s, looked_at, age_s, due_ms from "
+                        "comanda.sagas_look("
+                        "$1, $2, $3, $4, make_interval(secs => $5), $6 * interval '1 ms', $7, $8)",
+                        types);
     begin_gap(&params, definition, arena);
     binary_param_int4(&params, older_than_s);
     binary_param_int4(&params, pace->pause_ms);
@@ -98,7 +99,7 @@ enum status saga_watch_peek(struct postgres *postgres, const struct saga_definit
     struct statement statement;
     struct binary_params params;
     binary_params_begin(&params, &statement, arena, "sagas_peek",
-                        "select missing, oldest, example, behind_s, looked_at, 0 from"
+                        "select missing, oldest, example, behind_s, looked_at, 0, 0 from"
                         " comanda.sagas_peek($1, $2, $3, $4, make_interval(secs => $5), $6)",
                         types);
     begin_gap(&params, definition, arena);
@@ -115,7 +116,7 @@ enum status saga_watch_parked(struct postgres *postgres, int32_t asks, const str
     struct binary_params params;
     PGresult *result;
     binary_params_begin(&params, &statement, arena, "sagas_parked",
-                        "select parked, due_ms from comanda.sagas_parked_look("
+                        "select parked, age_s, due_ms from comanda.sagas_parked_look("
                         "$1, $2 * interval '1 ms', $3)",
                         types);
     binary_param_int4(&params, asks);
@@ -130,11 +131,38 @@ enum status saga_watch_parked(struct postgres *postgres, int32_t asks, const str
     }
     struct binary_row row = {.result = result, .bad = PQntuples(result) != 1};
     if (!row.bad) {
-        struct saga_parked read = {.count = binary_int8(&row, 0), .due_ms = binary_int4(&row, 1)};
+        struct saga_parked read = {.count = binary_int8(&row, 0),
+                                   .age_s = binary_is_null(&row, 1) ? -1 : binary_int4(&row, 1),
+                                   .due_ms = binary_int4(&row, 2)};
         *parked = row.bad ? *parked : read;
     }
     PQclear(result);
     return row.bad ? STATUS_MALFORMED : STATUS_OK;
+}
+
+enum status saga_watch_peek_parked(struct postgres *postgres, int32_t asks, int32_t rows_max,
+                                   struct arena *arena, int64_t *count)
+{
+    static const Oid types[] = {OID_INT4, OID_INT4};
+    struct statement statement;
+    struct binary_params params;
+    PGresult *result;
+    binary_params_begin(&params, &statement, arena, "sagas_parked_peek",
+                        "select comanda.sagas_parked_peek($1, $2)", types);
+    binary_param_int4(&params, asks);
+    binary_param_int4(&params, rows_max);
+    enum status status = params.status;
+    if (status == STATUS_OK) {
+        status = postgres_run(postgres, &statement, POSTGRES_READS, &result);
+    }
+    if (status == STATUS_OK) {
+        struct binary_row row = {.result = result};
+        int64_t read = binary_int8(&row, 0);
+        PQclear(result);
+        *count = row.bad ? *count : read;
+        status = row.bad ? STATUS_MALFORMED : STATUS_OK;
+    }
+    return status;
 }
 
 static enum status read_in_use(const PGresult *result, struct arena *arena,

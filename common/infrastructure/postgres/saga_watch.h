@@ -24,11 +24,12 @@ struct saga_gap {
     struct uuid example;  // the subject's stream of the oldest
     int32_t behind_s;     // of what should have been looked at; 0: all has been
     instant_us looked_at; // by a daemon; 0: never
+    int32_t age_s;        // of the last look; -1: there was none
     int32_t due_ms;       // when to look again
 };
 
 // Looks on from where the last look ended, any process's, unless none is due; what all looks have
-// found. Bounded by pace->rows_max, whatever is in the log. Writes: see 0020_alarms.sql.
+// found. Bounded by pace->rows_max, whatever is in the log. Writes: see 0021_alarms.sql.
 enum status saga_watch_look(struct postgres *postgres, const struct saga_definition *definition,
                             int32_t older_than_s, const struct saga_pace *pace, struct arena *arena,
                             struct saga_gap *gap) MUST_CHECK;
@@ -43,10 +44,15 @@ enum status saga_watch_peek(struct postgres *postgres, const struct saga_definit
 // where the last ended, so that one round may take several.
 struct saga_parked {
     int64_t count;
+    int32_t age_s;  // of the last look; -1: there was none
     int32_t due_ms; // when to look again
 };
 enum status saga_watch_parked(struct postgres *postgres, int32_t asks, const struct saga_pace *pace,
                               struct arena *arena, struct saga_parked *parked) MUST_CHECK;
+
+// The same for a person. Writes nothing.
+enum status saga_watch_peek_parked(struct postgres *postgres, int32_t asks, int32_t rows_max,
+                                   struct arena *arena, int64_t *count) MUST_CHECK;
 
 // Sagas that have not ended, of one version of a definition.
 struct saga_in_use {

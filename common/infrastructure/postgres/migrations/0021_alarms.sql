@@ -32,9 +32,16 @@ create table comanda.saga_parked (
     after uuid not null default '00000000-0000-0000-0000-000000000000',
     counted int8 not null default 0,
     parked int8 not null default 0,
+    looked_at timestamptz not null default '-infinity',
     due_at timestamptz not null default '-infinity'
 );
 insert into comanda.saga_parked default values;
+
+-- Seconds since a look; NULL: there was none.
+create function comanda.age_s(looked_at timestamptz) returns int4 language sql volatile
+set search_path = pg_catalog, pg_temp as $$
+    select extract(epoch from clock_timestamp() - nullif(looked_at, '-infinity'))::int4
+$$;
 
 -- A place in the log before all that was recorded at a moment or later, but not by much. Halving over
 -- transaction ids: their order is nearly that of recorded_at, which is when a transaction began.
@@ -144,12 +151,13 @@ end $$;
 -- Looks on, unless another process has just done so, and tells what is known of a definition's start
 -- events. Bounded whatever comes in: row_limit rows of the log and missing_limit notes a look; past
 -- those notes it stands still until some have begun. behind_s: how far it is from having looked at
--- all that is older than older_than. due_ms: when to ask again. A start event of which nothing has
+-- all that is older than older_than. age_s: since the last look, of whatever process; NULL: none yet.
+-- due_ms: when to ask again. A start event of which nothing has
 -- come in thirty days is given up.
 create function comanda.sagas_look(of_saga text, role text, of_categories text[], of_types text[],
     older_than interval, pause interval, row_limit int4, missing_limit int4)
 returns table (missing int8, oldest timestamptz, example uuid, behind_s int4,
-    looked_at timestamptz, due_ms int4)
+    looked_at timestamptz, age_s int4, due_ms int4)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
@@ -195,7 +203,7 @@ begin
             where n.saga = of_saga and n.recorded_at = m.oldest limit 1),
         coalesce(greatest(0, extract(epoch from nullif(w.looked_at, '-infinity') - older_than
             - w.reached)), 0)::int4,
-        nullif(w.looked_at, '-infinity'),
+        nullif(w.looked_at, '-infinity'), comanda.age_s(w.looked_at),
         (extract(epoch from greatest(w.due_at, clock_timestamp()) - clock_timestamp()) * 1000)::int4
     from comanda.saga_watch w
     cross join (select count(*) as missing, min(n.recorded_at) as oldest
@@ -240,56 +248,86 @@ begin
     from all_of_them a;
 end $$;
 
--- Sagas that wait for a late answer or a person, and those that have asked more than `asks` times.
--- Bounded: row_limit rows a look, of all that were ever parked and of the timers that were set again.
--- A round may take several looks; what is told is the last whole round's, or more.
-create function comanda.sagas_parked_look(asks int4, pause interval, row_limit int4)
-returns table (parked int8, due_ms int4)
-language plpgsql volatile security definer
+-- Of those that were ever parked, row_limit entries past a stream: how many there are, the last one's
+-- stream, and how many wait still.
+create function comanda.parked_past(after uuid, row_limit int4)
+returns table (seen int8, last uuid, standing int8)
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off
 set enable_bitmapscan = off as $$
 #variable_conflict use_column
+begin
+    return query
+    with page as materialized (
+        select e.stream_id from comanda.events e
+        where e.category = 'saga' and e.type = 'SagaParked' and e.stream_id > after
+        order by e.stream_id limit row_limit)
+    select (select count(*) from page), (select p.stream_id from page p
+        order by p.stream_id desc limit 1), count(*)
+    from (select distinct p.stream_id from page p) s
+    cross join lateral (
+        select e.type from comanda.events e
+        where e.stream_id = s.stream_id and e.kind = 'event'
+        order by e.version desc limit 1) l
+    where l.type = 'SagaParked';
+end $$;
+
+-- Sagas that have asked more than `asks` times.
+create function comanda.asked_on(asks int4, row_limit int4) returns int8
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+set enable_seqscan = off as $$
+begin
+    return (select count(*) from (
+            select t.data ->> 'attempt' as attempt from comanda.timers t
+            where (t.data ->> 'attempt') <> '1' limit row_limit) a
+        where a.attempt::int4 > asks);
+end $$;
+
+-- Sagas that wait for a late answer or a person, and those that have asked more than `asks` times.
+-- Bounded: row_limit rows a look, of all that were ever parked and of the timers that were set again.
+-- A round may take several looks; what is told is the last whole round's, or more.
+create function comanda.sagas_parked_look(asks int4, pause interval, row_limit int4)
+returns table (parked int8, age_s int4, due_ms int4)
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
 declare
     began timestamptz := clock_timestamp();
     round comanda.saga_parked;
-    seen int8;
-    last uuid;
-    standing int8;
+    page record;
 begin
     select * into round from comanda.saga_parked p where p.due_at <= began
     for update skip locked;
     if found then
-        with page as materialized (
-            select e.stream_id from comanda.events e
-            where e.category = 'saga' and e.type = 'SagaParked' and e.stream_id > round.after
-            order by e.stream_id limit row_limit)
-        select (select count(*) from page), (select p.stream_id from page p
-                order by p.stream_id desc limit 1), count(*)
-        into seen, last, standing
-        from (select distinct p.stream_id from page p) s
-        cross join lateral (
-            select e.type from comanda.events e
-            where e.stream_id = s.stream_id and e.kind = 'event'
-            order by e.version desc limit 1) l
-        where l.type = 'SagaParked';
+        select * into page from comanda.parked_past(round.after, row_limit);
         update comanda.saga_parked p set
-            after = case when seen < row_limit
-                then '00000000-0000-0000-0000-000000000000' else last end,
-            counted = case when seen < row_limit then 0 else round.counted + standing end,
-            parked = case when seen < row_limit then round.counted + standing
-                else greatest(p.parked, round.counted + standing) end,
-            due_at = clock_timestamp() + case when seen < row_limit then pause
+            after = case when page.seen < row_limit
+                then '00000000-0000-0000-0000-000000000000' else page.last end,
+            counted = case when page.seen < row_limit then 0
+                else round.counted + page.standing end,
+            parked = case when page.seen < row_limit then round.counted + page.standing
+                else greatest(p.parked, round.counted + page.standing) end,
+            looked_at = began,
+            due_at = clock_timestamp() + case when page.seen < row_limit then pause
                 else greatest(interval '1 second', 10 * (clock_timestamp() - began)) end;
     end if;
     return query
-    select p.parked + (select count(*) from (
-            select t.data ->> 'attempt' as attempt from comanda.timers t
-            where (t.data ->> 'attempt') <> '1' limit row_limit) a
-        where a.attempt::int4 > asks),
-        (extract(epoch from greatest(p.due_at, clock_timestamp()) - clock_timestamp()) * 1000)::int4
+    select p.parked + comanda.asked_on(asks, row_limit), comanda.age_s(p.looked_at),
+        (extract(epoch from greatest(p.due_at, clock_timestamp()) - clock_timestamp())
+            * 1000)::int4
     from comanda.saga_parked p;
 end $$;
+
+-- The same for a person, without writing: where row_limit entries are not all, what the looks found.
+create function comanda.sagas_parked_peek(asks int4, row_limit int4) returns int8
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select case when n.seen < row_limit then n.standing else greatest(n.standing, p.parked) end
+        + comanda.asked_on(asks, row_limit)
+    from comanda.saga_parked p
+    cross join comanda.parked_past('00000000-0000-0000-0000-000000000000', row_limit) n
+$$;
 
 -- Who holds the log's readers back: of all databases of the server the session, or the prepared
 -- transaction, with the oldest transaction id. Always one row. age_s 0: none does. NULL: our owner
@@ -382,14 +420,15 @@ revoke execute on function comanda.log_at(timestamptz, interval),
     comanda.sagas_unstarted(text, text[], text[], interval, bool, int4, xid8, int8, int4),
     comanda.sagas_look(text, text, text[], text[], interval, interval, int4, int4),
     comanda.sagas_peek(text, text, text[], text[], interval, int4),
-    comanda.sagas_parked_look(int4, interval, int4), comanda.horizon(), comanda.relay_stands()
-    from public;
+    comanda.sagas_parked_look(int4, interval, int4), comanda.sagas_parked_peek(int4, int4),
+    comanda.parked_past(uuid, int4), comanda.asked_on(int4, int4), comanda.age_s(timestamptz),
+    comanda.horizon(), comanda.relay_stands() from public;
 grant execute on function
     comanda.sagas_look(text, text, text[], text[], interval, interval, int4, int4),
     comanda.sagas_parked_look(int4, interval, int4) to comanda_saga;
 grant execute on function comanda.log_at(timestamptz, interval),
     comanda.sagas_peek(text, text, text[], text[], interval, int4),
-    comanda.sagas_parked_look(int4, interval, int4) to comanda_operator;
+    comanda.sagas_parked_peek(int4, int4) to comanda_operator;
 grant select on comanda.saga_missing to comanda_operator;
 grant execute on function comanda.horizon() to comanda_relay, comanda_operator;
 grant execute on function comanda.relay_stands() to comanda_edge, comanda_operator;
