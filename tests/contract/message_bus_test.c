@@ -251,26 +251,45 @@ static void a_batch_larger_than_the_window_is_published_in_order(struct subject 
     assert_nothing_comes(subject, bus);
 }
 
-static void what_nobody_wants_goes_to_the_unrouted(struct subject *subject)
+static void what_is_optional_and_nobody_wants_is_dropped(struct subject *subject)
 {
-    struct message_bus *bus = open_bus(subject, "comanda.unrouted");
-    publish_events(bus, 20, 21, "other.Thing");
-    struct message *got = receive_exactly(subject, bus, 1);
-    cr_assert(uuid_eq(got->id, id_of(20)));
-    cr_assert(str_eq(got->routing_key, STR("other.Thing")));
+    struct message_bus *bus = open_bus(subject, "comanda.projector");
+    struct message messages[2] = {event(20, "other.Thing"), event(21, "meter.X")};
+    enum publish_outcome outcomes[2];
+    messages[0].optional = true;
+    messages[1].optional = true;
+    cr_assert_eq(message_bus_publish(bus, messages, 2, WAIT_MS, outcomes), STATUS_OK);
+    cr_assert_eq(outcomes[0], PUBLISHED);
+    cr_assert_eq(outcomes[1], PUBLISHED);
+    cr_assert(uuid_eq(receive_exactly(subject, bus, 1)->id, id_of(21)));
 }
 
 static void what_nobody_can_take_is_returned(struct subject *subject)
 {
     struct message_bus *bus = open_bus(subject, "comanda.projector");
-    struct message messages[3] = {event(30, "meter.X"), event(31, ""), event(32, "meter.X")};
+    struct message messages[4] = {event(30, "meter.X"), event(31, ""), event(32, "meter.X"),
+                                  event(33, "other.read_meter")};
     messages[1].exchange = TOPOLOGY_DEAD_EXCHANGE; // and nothing is bound with this key
     messages[1].routing_key = STR("comanda.nobody");
-    enum publish_outcome outcomes[3];
-    cr_assert_eq(message_bus_publish(bus, messages, 3, WAIT_MS, outcomes), STATUS_OK);
+    messages[3].exchange = STR("comanda.commands"); // nor behind its alternate exchange
+    enum publish_outcome outcomes[4];
+    cr_assert_eq(message_bus_publish(bus, messages, 4, WAIT_MS, outcomes), STATUS_OK);
     cr_assert_eq(outcomes[0], PUBLISHED);
     cr_assert_eq(outcomes[1], RETURNED);
     cr_assert_eq(outcomes[2], PUBLISHED);
+    cr_assert_eq(outcomes[3], RETURNED);
+}
+
+static void what_is_put_aside_by_name_lies_in_its_queue(struct subject *subject)
+{
+    struct message_bus *bus = open_bus(subject, "comanda.unroutable");
+    struct message sent = event(34, "comanda.unroutable");
+    sent.exchange = STR("");
+    sent.attempts = (struct message_attempts){.count = 1, .cause = STR("unroutable: nobody")};
+    publish_all(bus, &sent, 1);
+    struct message *got = receive_exactly(subject, bus, 1);
+    cr_assert(uuid_eq(got->id, sent.id));
+    cr_assert(str_eq(got->attempts.cause, sent.attempts.cause));
 }
 
 static void unacknowledged_messages_come_again(struct subject *subject)
@@ -455,8 +474,9 @@ PROMISE(attempts_travel_with_a_message)
 PROMISE(a_message_without_id_comes_with_none)
 PROMISE(large_bodies_come_whole)
 PROMISE(a_batch_larger_than_the_window_is_published_in_order)
-PROMISE(what_nobody_wants_goes_to_the_unrouted)
+PROMISE(what_is_optional_and_nobody_wants_is_dropped)
 PROMISE(what_nobody_can_take_is_returned)
+PROMISE(what_is_put_aside_by_name_lies_in_its_queue)
 PROMISE(unacknowledged_messages_come_again)
 PROMISE(one_ack_leaves_the_others_unacknowledged)
 PROMISE(a_paused_bus_leaves_everything_to_others)

@@ -67,6 +67,17 @@ class Vhost(Broker):
         getattr(channel, f"{kind}_delete")(name)
         connection.close()
 
+    def depth(self, queue):
+        connection = self.connect()
+        count = connection.channel().queue_declare(queue, passive=True).method.message_count
+        connection.close()
+        return count
+
+    def unbind(self, queue, exchange, key):
+        connection = self.connect()
+        connection.channel().queue_unbind(queue, exchange, key)
+        connection.close()
+
     def close_connections(self):
         for connection in self.call("GET", f"/api/vhosts/{self.vhost}/connections"):
             self.call("DELETE", "/api/connections/" + urllib.parse.quote(connection["name"]))

@@ -10,7 +10,7 @@ enum { REDIS_TIMEOUT_MS = 3000 };
 
 struct counts {
     int64_t dead;
-    int64_t unrouted;
+    int64_t unroutable;
     int64_t waiting;
     struct str unread; // work queues that nobody consumes
 };
@@ -35,8 +35,8 @@ static struct counts count(struct doctor *doctor, const struct topology *topolog
         case QUEUE_DEAD:
             counts.dead += states[at].messages;
             break;
-        case QUEUE_UNROUTED:
-            counts.unrouted += states[at].messages;
+        case QUEUE_UNROUTABLE:
+            counts.unroutable += states[at].messages;
             break;
         }
     }
@@ -58,12 +58,12 @@ static void say_counts(struct doctor *doctor, const struct counts *counts)
                counts->dead == 0 ? ""
                                  : "comandactl dlq list QUEUE shows their causes; mend, then"
                                    " dlq redrive QUEUE");
-    // Never a fault: an event that nobody wants is the rule, and a binding that is missing is seen
-    // by the topology.
-    doctor_say(doctor, "unrouted", FINDING_OK,
-               DOCTOR_DETAIL(doctor, "%lld copies of messages that no queue asked for",
-                             (long long)counts->unrouted),
-               "");
+    doctor_say(doctor, "unroutable", counts->unroutable == 0 ? FINDING_OK : FINDING_WARNING,
+               DOCTOR_DETAIL(doctor, "%lld commands or replies that no queue takes",
+                             (long long)counts->unroutable),
+               counts->unroutable == 0 ? ""
+                                       : "comandactl dlq list unroutable shows them; start who"
+                                         " serves them, then publish them again from the log");
 }
 
 static void say_topology(struct doctor *doctor, const struct topology *topology,

@@ -132,6 +132,9 @@ int main(int argc, char **argv)
         .bus = must_have(message_bus_rabbitmq_new(&amqp, STR("")), "the bus"),
         .keeper = &keeper,
     };
+    // Connects when something comes back, and not before.
+    struct message_bus_rabbitmq *aside =
+        must_have(message_bus_rabbitmq_new(&amqp, STR("")), "the bus for what nobody takes");
     const struct relay_ports ports = {
         .lease = must_have(relay_lease_postgres_new(lease_link), "the lease"),
         .store = must_have(event_store_postgres_new(log_link), "the log"),
@@ -140,6 +143,9 @@ int main(int argc, char **argv)
         .holder = holder_name(&arena),
         .stale_s = (int)(settings_int(settings, "COMANDA_RELAY_STALE") / 1000),
         .encode = cloud_event_encode,
+        .wanted = topology_keeper_wants,
+        .aside = message_bus_rabbitmq_port(aside),
+        .aside_key = TOPOLOGY_UNROUTABLE,
         .look = topology_keeper_look,
         .context = &keeper,
     };
@@ -158,6 +164,7 @@ int main(int argc, char **argv)
     relay_lease_postgres_free(ports.lease);
     event_store_postgres_free(ports.store);
     message_bus_rabbitmq_free(loop.bus);
+    message_bus_rabbitmq_free(aside);
     topology_keeper_free(&keeper);
     postgres_free(house_link);
     postgres_free(lease_link);

@@ -75,8 +75,9 @@ static void note_topology(struct relay_loop *loop, const struct relay_step *step
     }
     if (step->count > 0) {
         relay_metrics_went_back();
-        log_line(LOG_WARNING, "a queue or an exchange was missing and has been made anew; what was "
-                              "sent since the last look is sent again");
+        log_line(LOG_WARNING,
+                 "a queue, an exchange or a binding was missing and has been made anew; what was "
+                 "sent since the last look is sent again");
     }
     relay_metrics_queues(loop->keeper->topology, loop->keeper->states);
     note_differing(loop);
@@ -90,6 +91,21 @@ static void note_lease(const struct relay_loop *loop, const struct relay_step *s
     }
 }
 
+// One line a step: a saga that asks for what nobody serves asks for it a thousand times.
+static void note_aside(const struct relay_step *step)
+{
+    if (step->aside_count > 0) {
+        char id[UUID_TEXT_LEN];
+        uuid_format(step->aside->id, id);
+        log_line(LOG_ERROR,
+                 "commands or replies that no queue takes were put aside (comanda.unroutable);"
+                 " once somebody serves them, publish them again from the log",
+                 log_int("count", (int64_t)step->aside_count),
+                 log_str("first", (struct str){id, sizeof(id)}),
+                 log_str("cause", step->aside->attempts.cause));
+    }
+}
+
 static void note_outcomes(struct relay_loop *loop, const struct relay_step *step)
 {
     if (step->status != STATUS_OK) {
@@ -99,6 +115,8 @@ static void note_outcomes(struct relay_loop *loop, const struct relay_step *step
         return;
     }
     relay_metrics_confirmed(step->count);
+    relay_metrics_returned(step->returned);
+    note_aside(step);
     relay_metrics_in_flight(relay_in_flight(loop->run.relay));
 }
 
@@ -119,7 +137,6 @@ static void note(struct relay_loop *loop, struct runtime *runtime, const struct 
         note_bus(loop, runtime);
         break;
     case RELAY_WANT_SEND:
-        relay_metrics_sent(loop->keeper->topology, step->sent, step->count);
         if (step->status != STATUS_OK) {
             note_outcomes(loop, step);
         }

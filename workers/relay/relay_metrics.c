@@ -47,7 +47,7 @@ static const struct metric_family horizon = {
 static const struct metric_family unrouted = {
     .kind = METRIC_COUNTER,
     .name = "comanda_unrouted_total",
-    .help = "Messages that no queue of the topology wants; the alternate exchange takes them",
+    .help = "Messages that came back, since the broker could route them to no queue",
 };
 static const struct metric_family dead_letters = {
     .kind = METRIC_GAUGE,
@@ -63,7 +63,7 @@ static const struct metric_family differing = {
 static const struct metric_family queue_messages = {
     .kind = METRIC_GAUGE,
     .name = "comanda_queue_messages",
-    .help = "Messages ready in a work queue; set by the leader",
+    .help = "Messages ready in a work queue, and copies of what nobody serves; set by the leader",
 };
 
 void relay_metrics_leads(bool leads)
@@ -97,14 +97,9 @@ void relay_metrics_backlog(const struct relay_backlog *backlog)
     metric_set(metric_of(&horizon, NULL), (int64_t)(backlog->horizon_age_s * 1000));
 }
 
-void relay_metrics_sent(const struct topology *topology, const struct message *messages,
-                        size_t count)
+void relay_metrics_returned(size_t count)
 {
-    int64_t unwanted = 0;
-    for (size_t i = 0; i < count; i++) {
-        unwanted += !topology_routes(topology, messages[i].exchange, messages[i].routing_key);
-    }
-    metric_add(metric_of(&unrouted, NULL), unwanted);
+    metric_add(metric_of(&unrouted, NULL), (int64_t)count);
 }
 
 static void set_depth(const struct metric_family *family, struct str queue, int64_t messages)
@@ -121,7 +116,7 @@ void relay_metrics_queues(const struct topology *topology,
         const struct topology_queue *queue = &topology->queues[i];
         if (queue->role == QUEUE_DEAD) {
             set_depth(&dead_letters, queue->name, states[i].messages);
-        } else if (queue->role == QUEUE_WORK || queue->role == QUEUE_UNROUTED) {
+        } else if (queue->role == QUEUE_WORK || queue->role == QUEUE_UNROUTABLE) {
             set_depth(&queue_messages, queue->name, states[i].messages);
         }
     }

@@ -50,11 +50,15 @@ static enum status find_out(struct topology_keeper *keeper, struct topology_repo
     return status;
 }
 
-static enum status look_and_mend(struct topology_keeper *keeper, bool *mended)
+static enum status look_and_mend(struct topology_keeper *keeper, bool returned, bool *mended)
 {
     struct topology_report found;
     struct rabbitmq_connection *connection = keeper->link.connection;
     enum status status = find_out(keeper, &found);
+    keeper->owes_resend = keeper->owes_resend || (keeper->declared && returned);
+    if (status == STATUS_OK) {
+        status = topology_retire(connection, &found);
+    }
     if (status != STATUS_OK) {
         return status;
     }
@@ -74,7 +78,7 @@ static enum status look_and_mend(struct topology_keeper *keeper, bool *mended)
     return status;
 }
 
-enum status topology_keeper_look(void *context, bool *mended)
+enum status topology_keeper_look(void *context, bool returned, bool *mended)
 {
     struct topology_keeper *keeper = context;
     *mended = false;
@@ -82,11 +86,17 @@ enum status topology_keeper_look(void *context, bool *mended)
     if (status != STATUS_OK) {
         return status;
     }
-    status = look_and_mend(keeper, mended);
+    status = look_and_mend(keeper, returned, mended);
     if (status != STATUS_OK) {
         rabbitmq_link_lost(&keeper->link);
     }
     return status;
+}
+
+bool topology_keeper_wants(void *context, const struct message *message)
+{
+    const struct topology_keeper *keeper = context;
+    return topology_routes(keeper->topology, message->exchange, message->routing_key);
 }
 
 const char *topology_keeper_cause(const struct topology_keeper *keeper)

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "application/ports/message_bus.h"
 #include "base/status.h"
 #include "infrastructure/rabbitmq/link.h"
 #include "infrastructure/rabbitmq/topology_link.h"
@@ -22,10 +23,14 @@ bool topology_keeper_init(struct topology_keeper *keeper, const struct rabbitmq_
                           const struct topology *topology);
 void topology_keeper_free(struct topology_keeper *keeper);
 
-// For relay_ports.look; context is the keeper. The first look declares everything. *mended: a work,
-// retry or dead queue or an exchange was missing and has been made anew; told once all is in place,
-// however many looks that takes.
-enum status topology_keeper_look(void *context, bool *mended);
+// For relay_ports.look; context is the keeper. The first look declares everything, and so does one
+// after something of ours came back: a binding is missing. *mended: that, or a work, retry or dead
+// queue or an exchange was missing, and has been made anew; told once all is in place, however many
+// looks that takes. Each look deletes what programs of before have made and nobody needs.
+enum status topology_keeper_look(void *context, bool returned, bool *mended);
+
+// For relay_ports.wanted; context is the keeper.
+bool topology_keeper_wants(void *context, const struct message *message);
 
 // Why the last look failed, or what it found differing; "" if all is well.
 const char *topology_keeper_cause(const struct topology_keeper *keeper);

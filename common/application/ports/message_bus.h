@@ -29,19 +29,21 @@ struct message {
     struct str content_type;
     struct str body;
     struct message_attempts attempts;
+    bool optional;         // nobody needs to want it: dropped then, which counts as PUBLISHED
     uint64_t delivery_tag; // set by receive
     bool redelivered;
 };
 
 enum publish_outcome {
     PUBLISHED, // confirmed by the broker
-    RETURNED,  // mandatory and nobody took it: the topology is broken
+    RETURNED,  // nobody took it, and it is not optional
     NACKED,    // the broker says no, for now
 };
 
 struct message_bus;
 
-// Publishes with mandatory and persistent set and waits for all confirms, at most timeout_ms.
+// Publishes (persistent; mandatory but what is optional) and waits for all confirms, at most
+// timeout_ms.
 // STATUS_UNAVAILABLE, STATUS_TIMEOUT: some may have arrived; publish all again. outcomes: one each.
 typedef enum status message_bus_publish_fn(struct message_bus *bus, const struct message *messages,
                                            size_t count, int timeout_ms,

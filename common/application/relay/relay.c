@@ -418,7 +418,7 @@ static void take_outcome(struct relay *relay, enum publish_outcome outcome, int6
         confirm_oldest(relay);
         return;
     }
-    // Returned: the topology is broken. Refused: a queue is full or the broker ails.
+    // Returned, though ours: the topology is broken. Refused: a queue is full or the broker ails.
     relay->flight_count--;
     relay->flight_first = (relay->flight_first + 1) % RELAY_IN_FLIGHT_MAX;
     mend(relay, now_ms);
@@ -436,6 +436,17 @@ void relay_take_outcomes(struct relay *relay, enum status status,
     for (size_t i = 0; i < count; i++) {
         take_outcome(relay, outcomes[i], now_ms);
     }
+}
+
+bool relay_heard(const struct relay *relay, size_t at, struct log_cursor *before)
+{
+    size_t nth = at - relay->given_up;
+    if (at < relay->given_up || nth >= relay->flight_count) {
+        return false;
+    }
+    *before = nth == 0 ? relay->confirmed
+                       : relay->flight[(relay->flight_first + nth - 1) % RELAY_IN_FLIGHT_MAX];
+    return true;
 }
 
 struct log_cursor relay_confirmed(const struct relay *relay)

@@ -99,6 +99,10 @@ void relay_take_sent(struct relay *relay, enum status status, size_t taken, int6
 void relay_take_outcomes(struct relay *relay, enum status status,
                          const enum publish_outcome *outcomes, size_t count, int64_t now_ms);
 
+// Before relay_take_outcomes: the row that the outcome `at` of those heard is about is the first
+// one after *before. False: it is about none that still counts.
+bool relay_heard(const struct relay *relay, size_t at, struct log_cursor *before);
+
 // The last row before which everything is confirmed.
 struct log_cursor relay_confirmed(const struct relay *relay);
 

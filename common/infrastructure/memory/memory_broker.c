@@ -119,7 +119,7 @@ static enum status enqueue(struct memory_broker *broker, struct memory_queue *qu
                            const struct message *message, enum publish_outcome *outcome)
 {
     bool full = queue->shape->length_max > 0 && queue->count >= queue->shape->length_max;
-    if (full && queue->shape->role != QUEUE_UNROUTED) {
+    if (full && queue->shape->role != QUEUE_UNROUTABLE) {
         *outcome = NACKED;
         return STATUS_OK;
     }
@@ -189,7 +189,7 @@ enum status memory_broker_route(struct memory_broker *broker, const struct messa
         status = route_to(broker, alternate, STR(""), message, &routed, outcome);
     }
     if (status == STATUS_OK && !routed) {
-        *outcome = RETURNED;
+        *outcome = message->optional ? PUBLISHED : RETURNED;
     }
     return status;
 }

@@ -12,6 +12,7 @@
 
 #define PREFIX "comanda."
 #define NOTHING STR("^$")
+#define ASIDE "unroutable" // comanda.unroutable, for which there is no exchange
 #define LADDER "(\\.retry\\.[1-%d]|\\.dead)?"
 
 enum { SALT_LEN = 4, HASH_TEXT_LEN = 4 * ((SALT_LEN + SHA256_LEN + 2) / 3) };
@@ -101,10 +102,11 @@ static bool may_declare(struct broker_user *user, const struct topology *topolog
     struct alternatives queues = work_queues(topology, arena);
     struct alternatives all = exchanges(topology, true, arena);
     struct alternatives fed = exchanges(topology, false, arena);
-    user->configure = arena_printf(arena, "^comanda\\.(%.*s|(%.*s)" LADDER ")$", STR_FMT(all.text),
-                                   STR_FMT(queues.text), TOPOLOGY_RETRIES);
-    user->write = arena_printf(arena, "^(amq\\.default|comanda\\.(%.*s|(%.*s)" LADDER "))$",
-                               STR_FMT(fed.text), STR_FMT(queues.text), TOPOLOGY_RETRIES);
+    user->configure = arena_printf(arena, "^comanda\\.(%.*s|" ASIDE "|(%.*s)" LADDER ")$",
+                                   STR_FMT(all.text), STR_FMT(queues.text), TOPOLOGY_RETRIES);
+    user->write =
+        arena_printf(arena, "^(amq\\.default|comanda\\.(%.*s|" ASIDE "|(%.*s)" LADDER "))$",
+                     STR_FMT(fed.text), STR_FMT(queues.text), TOPOLOGY_RETRIES);
     user->read = arena_printf(arena, "^comanda\\.(%.*s|(%.*s)\\.retry\\.[1-%d])$",
                               STR_FMT(all.text), STR_FMT(queues.text), TOPOLOGY_RETRIES);
     return !queues.failed && !all.failed && !fed.failed;
@@ -135,7 +137,7 @@ static bool may_operate(struct broker_user *user, const struct topology *topolog
 {
     struct alternatives queues = work_queues(topology, arena);
     user->write = STR("^amq\\.default$");
-    user->read = arena_printf(arena, "^comanda\\.(%.*s)\\.dead$", STR_FMT(queues.text));
+    user->read = arena_printf(arena, "^comanda\\.(" ASIDE "|(%.*s)\\.dead)$", STR_FMT(queues.text));
     return !queues.failed;
 }
 

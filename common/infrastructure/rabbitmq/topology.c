@@ -120,14 +120,14 @@ static void add_projector(struct maker *maker, const struct context_registry *re
     }
 }
 
-static void add_unrouted(struct maker *maker)
+// Bound to nothing: the relay puts what comes back to it there by name.
+static void add_unroutable(struct maker *maker)
 {
     add_queue(maker, (struct topology_queue){
-                         .name = TOPOLOGY_UNROUTED,
-                         .role = QUEUE_UNROUTED,
-                         .length_max = TOPOLOGY_UNROUTED_MAX,
+                         .name = TOPOLOGY_UNROUTABLE,
+                         .role = QUEUE_UNROUTABLE,
+                         .length_max = TOPOLOGY_UNROUTABLE_MAX,
                      });
-    bind(maker, TOPOLOGY_UNROUTED, TOPOLOGY_UNROUTED, STR(""));
 }
 
 static size_t count_projections(const struct context_registry *registry)
@@ -154,7 +154,7 @@ enum status topology_make(const struct topology_options *options, struct arena *
 {
     size_t roles = options->registry->count + 2; // and the saga's and the projector's
     size_t bindings = roles * (BINDINGS_A_ROLE + 1) + options->saga_event_count +
-                      count_projections(options->registry) + 1;
+                      count_projections(options->registry);
     struct maker maker = {.arena = arena, .retry_ms = options->retry_ms};
     if (check_delays(options) != STATUS_OK) {
         return STATUS_INVALID;
@@ -167,7 +167,7 @@ enum status topology_make(const struct topology_options *options, struct arena *
     add_contexts(&maker, options->registry);
     add_sagas(&maker, options);
     add_projector(&maker, options->registry);
-    add_unrouted(&maker);
+    add_unroutable(&maker);
     if (maker.failed) {
         return STATUS_NO_MEMORY;
     }
@@ -258,10 +258,10 @@ static struct str role_name(enum topology_role role)
         return STR("retry");
     case QUEUE_DEAD:
         return STR("dead");
-    case QUEUE_UNROUTED:
+    case QUEUE_UNROUTABLE:
         break;
     }
-    return STR("unrouted");
+    return STR("unroutable");
 }
 
 static void print_queue(struct json_writer *json, const struct topology_queue *queue)
@@ -272,7 +272,7 @@ static void print_queue(struct json_writer *json, const struct topology_queue *q
     json_name(json, STR("role"));
     json_string(json, role_name(queue->role));
     json_name(json, STR("type"));
-    json_string(json, queue->role == QUEUE_UNROUTED ? STR("classic") : STR("quorum"));
+    json_string(json, STR("quorum"));
     if (queue->length_max > 0) {
         json_name(json, STR("length_max"));
         json_int(json, queue->length_max);

@@ -37,6 +37,12 @@ enum status topology_check(struct rabbitmq_connection *connection, const struct 
                            struct topology_queue_state *states,
                            struct topology_report *report) MUST_CHECK;
 
+// Deletes the queue that programs of before bind behind comanda.unrouted: as long as it stands,
+// every event that nobody wants is stored, and no command comes back. One of them that leads later
+// finds it missing and makes it anew, so that neither stops the other. Not there is well, too.
+enum status topology_retire(struct rabbitmq_connection *connection,
+                            struct topology_report *report) MUST_CHECK;
+
 // Looks whether the queues that exist have the table's arguments, by declaring them once more,
 // which changes nothing; states: of topology_check. Wants the right to configure: STATUS_REFUSED
 // without.

@@ -13,10 +13,11 @@ static struct {
     enum status check;
     enum status declare;
     size_t missing_work;
-    size_t missing_copies; // the unrouted queue
+    size_t missing_copies; // the unroutable queue
     int checked;
     int declared;
     int compared;
+    int retired;
     int lost;
 } broker;
 
@@ -92,6 +93,22 @@ enum status topology_compare(struct rabbitmq_connection *connection,
     return STATUS_OK;
 }
 
+enum status topology_retire(struct rabbitmq_connection *connection, struct topology_report *report)
+{
+    (void)connection;
+    (void)report;
+    broker.retired++;
+    return STATUS_OK;
+}
+
+bool topology_routes(const struct topology *topology, struct str exchange, struct str key)
+{
+    (void)topology;
+    (void)exchange;
+    (void)key;
+    return true;
+}
+
 // --- the looks
 
 static const struct topology topology = {.queue_count = 1};
@@ -101,7 +118,7 @@ static void open_declared(void)
 {
     bool mended = true;
     cr_assert(topology_keeper_init(&keeper, NULL, &topology));
-    cr_assert_eq(topology_keeper_look(&keeper, &mended), STATUS_OK);
+    cr_assert_eq(topology_keeper_look(&keeper, false, &mended), STATUS_OK);
     cr_assert_not(mended, "the first look makes everything; nothing was sent before");
     cr_assert_eq(broker.declared, 1);
 }
@@ -116,8 +133,23 @@ TestSuite(topology_keeper, .init = open_declared, .fini = close_keeper);
 static void look(enum status expected, bool mends)
 {
     bool mended = !mends;
-    cr_assert_eq(topology_keeper_look(&keeper, &mended), expected);
+    cr_assert_eq(topology_keeper_look(&keeper, false, &mended), expected);
     cr_assert_eq(mended, mends);
+}
+
+Test(topology_keeper, given_something_of_ours_that_came_back_when_looked_then_all_is_made_anew)
+{
+    bool mended = false;
+    cr_assert_eq(topology_keeper_look(&keeper, true, &mended), STATUS_OK);
+    cr_assert(mended, "what was sent while a binding was missing goes again");
+    cr_assert_eq(broker.declared, 2);
+    look(STATUS_OK, false);
+}
+
+Test(topology_keeper, given_any_look_then_the_queue_of_old_programs_goes)
+{
+    look(STATUS_OK, false);
+    cr_assert_eq(broker.retired, 2);
 }
 
 Test(topology_keeper, given_everything_in_place_when_looked_at_then_nothing_is_declared)
