@@ -208,6 +208,11 @@ class Broker:
         return (f"amqp://comanda_{program}:{passwords[program]}@{url.hostname}:{url.port}"
                 f"/{self.vhost}")
 
+    def management(self):
+        """The management API's address, as the user who sees the virtual host and no more."""
+        user = urllib.parse.urlsplit(self.url_of("keda")).netloc.rpartition("@")[0]
+        return f"http://{user}@" + urllib.parse.urlsplit(self.http).netloc.rpartition("@")[2]
+
     def definitions(self, passwords):
         with tempfile.TemporaryDirectory(prefix="comanda-passwords-") as folder:
             for name, password in passwords.items():

@@ -67,6 +67,10 @@ class Vhost(Broker):
         getattr(channel, f"{kind}_delete")(name)
         connection.close()
 
+    def bindings(self):
+        return {(binding["destination"], binding["source"], binding["routing_key"])
+                for binding in self.call("GET", f"/api/bindings/{self.vhost}")}
+
     def depth(self, queue):
         connection = self.connect()
         count = connection.channel().queue_declare(queue, passive=True).method.message_count

@@ -115,6 +115,38 @@ def test_a_returned_message_mends_the_topology(database, vhost, start):
     assert vhost.depth("comanda.unroutable") == 0, "it is ours, and was published again"
 
 
+PLACED = ("comanda.saga", "comanda.events", "order.OrderPlaced")
+
+
+@pytest.mark.sanitized
+def test_a_lost_binding_is_noticed_and_what_it_missed_is_sent_again(database, vhost, start):
+    relay = start(vhost, COMANDA_AMQP_MANAGEMENT=vhost.management()).wait_ready()
+    fill(database, 1, 20)
+    vhost.numbers("comanda.saga", range(1, 21))
+    vhost.unbind(*PLACED)
+    fill(database, 21, 40)  # which the projector's queue takes, so that nothing comes back
+    vhost.numbers("comanda.projector", range(21, 41))
+    fill(database, 41, 60)
+    vhost.numbers("comanda.saga", range(21, 61))
+    done(database)
+    assert relay.metric("comanda_topology_bindings_lost_total") == 1
+    line = next(line for line in relay.log() if line["message"].startswith("bindings were missing"))
+    assert line["first"] == "comanda.saga from comanda.events by order.OrderPlaced"
+
+
+def test_a_lost_binding_is_made_anew_where_nobody_can_be_asked(database, vhost, start):
+    relay = start(vhost, COMANDA_AMQP_MANAGEMENT="http://nobody:secret@127.0.0.1:1")
+    relay.wait_ready()
+    vhost.unbind(*PLACED)
+    assert PLACED not in vhost.bindings()
+    fill(database, 1, 5)
+    until(lambda: PLACED in vhost.bindings(), "it is bound again")
+    fill(database, 6, 10)
+    vhost.numbers("comanda.saga", range(6, 11))
+    until(lambda: "management API" in relay.checks()["rabbitmq"]["detail"], "it says so")
+    assert relay.is_ready() and "secret" not in str(relay.log())
+
+
 @pytest.mark.sanitized
 def test_what_nobody_serves_is_put_aside_and_does_not_stop_the_log(database, vhost, start):
     relay = start(vhost).wait_ready()
@@ -325,6 +357,7 @@ def test_a_schema_that_is_not_ours_is_not_read(vhost, tmp_path):
     ("COMANDA_RELAY_WINDOW", "5000", "COMANDA_RELAY_WINDOW"),
     ("COMANDA_RETRY_1", "soon", "COMANDA_RETRY_1"),
     ("COMANDA_SAGAS", "/nowhere", "COMANDA_SAGAS"),
+    ("COMANDA_AMQP_MANAGEMENT", "amqp://x/", "COMANDA_AMQP_MANAGEMENT"),
 ])
 def test_a_wrong_setting_ends_it_with_the_setting_named(name, value, words):
     environment = dict(os.environ, COMANDA_POSTGRES="host=127.0.0.1", COMANDA_AMQP="amqp://x/",

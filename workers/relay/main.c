@@ -24,6 +24,8 @@ enum {
 static const struct setting relay_items[] = {
     {"COMANDA_SAGAS", SETTING_TEXT, "conf/sagas", 1, 1000, NULL,
      "The folder with the sagas' definitions: what starts or cancels one is routed to them"},
+    {"COMANDA_AMQP_MANAGEMENT", SETTING_SECRET, "", 0, 2000, NULL,
+     "RabbitMQ's management API, asked for bindings (http://user:password@host:15672); empty: not"},
     {"COMANDA_RELAY_BATCH", SETTING_INTEGER, "512", 1, RELAY_BATCH_MAX, NULL,
      "Rows of the log that are read at once, at most"},
     {"COMANDA_RELAY_WINDOW", SETTING_INTEGER, "1000", 1, RABBITMQ_WINDOW_MAX, NULL,
@@ -33,7 +35,37 @@ static const struct setting relay_items[] = {
     {"COMANDA_RELAY_STALE", SETTING_MS, "10s", 3000, 300000, NULL,
      "A leader that has not renewed its lease for so long is replaced"},
 };
-static const struct setting_group relay_group = SETTING_GROUP(relay_items);
+
+// NULL in *management: not named.
+static bool read_management(const struct settings *settings, struct arena *arena,
+                            struct rabbitmq_management **management, struct str *cause)
+{
+    struct str url = str_from(settings_text(settings, "COMANDA_AMQP_MANAGEMENT"));
+    *management = NULL;
+    if (url.len == 0) {
+        return true;
+    }
+    *management = arena_alloc(arena, sizeof(**management));
+    return *management != NULL &&
+           rabbitmq_management_read(url, arena, *management, cause) == STATUS_OK;
+}
+
+static bool check_management(const struct settings *settings, struct arena *arena,
+                             struct str *fault)
+{
+    struct rabbitmq_management *read;
+    struct str cause = STR("no memory");
+    bool right = read_management(settings, arena, &read, &cause);
+    if (!right) {
+        *fault = arena_printf(arena,
+                              "COMANDA_AMQP_MANAGEMENT=(hidden): %.*s; write "
+                              "http://user:password@host:15672, or nothing",
+                              STR_FMT(cause));
+    }
+    return right;
+}
+static const struct setting_group relay_group =
+    SETTING_GROUP_CHECKED(relay_items, check_management);
 
 static void *must_have(void *made, const char *what)
 {
@@ -73,6 +105,17 @@ static void make_topology_or_exit(const struct settings *settings, struct arena 
         log_line(LOG_ERROR, "no memory for the topology");
         exit(EXIT_FAILURE);
     }
+}
+
+static void make_keeper_or_exit(const struct settings *settings, struct arena *arena,
+                                const struct rabbitmq_settings *amqp,
+                                const struct topology *topology, struct topology_keeper *keeper)
+{
+    struct rabbitmq_management *management;
+    struct str cause; // it has been checked
+    bool made = read_management(settings, arena, &management, &cause) &&
+                topology_keeper_init(keeper, amqp, topology, management);
+    must_have(made ? keeper : NULL, "the topology");
 }
 
 static struct postgres *open_postgres_or_exit(const struct settings *settings, int reply_ms)
@@ -119,7 +162,7 @@ int main(int argc, char **argv)
     struct rabbitmq_settings amqp = amqp_settings_read(settings, &arena);
     amqp.window = (size_t)settings_int(settings, "COMANDA_RELAY_WINDOW");
     struct topology_keeper keeper;
-    must_have(topology_keeper_init(&keeper, &amqp, &topology) ? &keeper : NULL, "the topology");
+    make_keeper_or_exit(settings, &arena, &amqp, &topology, &keeper);
 
     struct postgres *log_link = open_postgres_or_exit(settings, 0);
     struct postgres *lease_link = open_postgres_or_exit(settings, LEASE_REPLY_MS);

@@ -67,8 +67,24 @@ static void note_differing(struct relay_loop *loop)
     loop->was_differing = report->differing;
 }
 
+static void note_bindings(struct relay_loop *loop)
+{
+    const struct topology_lost *lost = &loop->keeper->lost;
+    relay_metrics_lost_bindings(lost->count);
+    if (lost->count > 0) {
+        log_line(LOG_ERROR, "bindings were missing and are made anew",
+                 log_int("missing", (int64_t)lost->count), log_text("first", lost->first));
+    }
+    bool asked = lost->cause[0] == '\0';
+    if (!asked && loop->was_asked) {
+        log_line(LOG_WARNING, "bindings are not compared", log_text("cause", lost->cause));
+    }
+    loop->was_asked = asked;
+}
+
 static void note_topology(struct relay_loop *loop, const struct relay_step *step)
 {
+    note_bindings(loop);
     if (step->status != STATUS_OK) {
         relay_metrics_went_back();
         return;

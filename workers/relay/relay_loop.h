@@ -18,6 +18,7 @@ struct relay_loop {
     bool was_leading;
     bool was_blocked;
     size_t was_differing; // queues
+    bool was_asked;       // for bindings, with an answer
     int64_t observe_at_ms;
     _Atomic bool *leads; // for the loop of the housekeeping
 };

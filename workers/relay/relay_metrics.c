@@ -60,6 +60,11 @@ static const struct metric_family differing = {
     .help =
         "Queues and exchanges that exist in another shape than the settings say; set by the leader",
 };
+static const struct metric_family lost_bindings = {
+    .kind = METRIC_COUNTER,
+    .name = "comanda_topology_bindings_lost_total",
+    .help = "Bindings that the management API did not show, and that were made anew",
+};
 static const struct metric_family queue_messages = {
     .kind = METRIC_GAUGE,
     .name = "comanda_queue_messages",
@@ -120,6 +125,11 @@ void relay_metrics_queues(const struct topology *topology,
             set_depth(&queue_messages, queue->name, states[i].messages);
         }
     }
+}
+
+void relay_metrics_lost_bindings(size_t count)
+{
+    metric_add(metric_of(&lost_bindings, NULL), (int64_t)count);
 }
 
 void relay_metrics_differing(size_t count)

@@ -15,6 +15,7 @@ void relay_metrics_blocked(bool blocked);
 void relay_metrics_in_flight(size_t count);
 void relay_metrics_confirmed(size_t count);
 void relay_metrics_differing(size_t count);
+void relay_metrics_lost_bindings(size_t count);
 void relay_metrics_went_back(void);
 void relay_metrics_backlog(const struct relay_backlog *backlog);
 

@@ -51,7 +51,7 @@ static bool gather(struct relay_run *run, size_t at, struct copies *copies)
         return false;
     }
     if (run->ports.wanted(run->ports.context, message)) {
-        run->returned = true;
+        run->seen.returned = true;
         return false;
     }
     copies->outcomes[copies->count] = at;

@@ -73,6 +73,7 @@ static void send(struct relay_run *run, struct relay_step *step, int64_t now_ms)
     relay_rows(run->relay, &count);
     step->status =
         message_bus_offer(run->ports.bus, run->messages + sent, count - sent, &step->count);
+    run->seen.sent = run->seen.sent || step->status != STATUS_OK || step->count > 0;
     relay_take_sent(run->relay, step->status, step->count, now_ms);
 }
 
@@ -90,8 +91,8 @@ static void hear(struct relay_run *run, struct relay_step *step, int wait_ms, in
 static void look(struct relay_run *run, struct relay_step *step, int64_t now_ms)
 {
     bool mended = false;
-    step->status = run->ports.look(run->ports.context, run->returned, &mended);
-    run->returned = run->returned && step->status != STATUS_OK;
+    step->status = run->ports.look(run->ports.context, run->seen, &mended);
+    run->seen = step->status == STATUS_OK ? (struct relay_seen){.sent = false} : run->seen;
     step->count = mended;
     relay_take_topology(run->relay, step->status, mended, now_ms);
 }

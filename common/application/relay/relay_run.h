@@ -11,6 +11,12 @@
 #include "application/relay/relay.h"
 #include "base/arena.h"
 
+// What has happened since the topology was last found whole.
+struct relay_seen {
+    bool sent;     // anything
+    bool returned; // something that we want came back
+};
+
 // What it works with. name: of the lease; holder: who we are, for people; stale_s: a lease not
 // renewed for so long is taken over.
 struct relay_ports {
@@ -30,9 +36,9 @@ struct relay_ports {
     bool (*wanted)(void *context, const struct message *message);
     struct message_bus *aside;
     struct str aside_key;
-    // Sees that exchanges and queues are there; returned: something of ours came back since the
-    // last look. *mended: something was missing and is made anew.
-    enum status (*look)(void *context, bool returned, bool *mended);
+    // Sees that exchanges, queues and bindings are there; *mended: something was missing and is
+    // made anew.
+    enum status (*look)(void *context, struct relay_seen seen, bool *mended);
     void *context;
 };
 
@@ -43,7 +49,7 @@ struct relay_run {
     struct arena bodies;
     struct message *messages; // one a row to publish
     struct arena put_aside;   // what came back and is nobody's, for one step
-    bool returned;            // something of ours came back since the last look
+    struct relay_seen seen;
 };
 
 // What was just done, for logs and metrics.

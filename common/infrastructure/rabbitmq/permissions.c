@@ -63,18 +63,13 @@ static struct alternatives work_queues(const struct topology *topology, struct a
     return names;
 }
 
-static bool is_ladder(struct str exchange)
-{
-    return str_eq(exchange, TOPOLOGY_RETRY_EXCHANGE) || str_eq(exchange, TOPOLOGY_DEAD_EXCHANGE);
-}
-
 static struct alternatives exchanges(const struct topology *topology, bool with_ladder,
                                      struct arena *arena)
 {
     struct alternatives names = {.arena = arena, .text = STR("")};
     for (size_t at = 0; at < topology->exchange_count; at++) {
         struct str name = topology->exchanges[at].name;
-        if (with_ladder || !is_ladder(name)) {
+        if (with_ladder || !topology_is_ladder(name)) {
             add_name(&names, short_name(name));
         }
     }

@@ -219,6 +219,11 @@ static bool words_match(struct str pattern, bool pattern_done, struct str key, b
            words_match(pattern_rest, pattern_last, key_rest, key_last);
 }
 
+bool topology_is_ladder(struct str exchange)
+{
+    return str_eq(exchange, TOPOLOGY_RETRY_EXCHANGE) || str_eq(exchange, TOPOLOGY_DEAD_EXCHANGE);
+}
+
 bool topology_pattern_matches(struct str pattern, struct str key)
 {
     return words_match(pattern, false, key, false);

@@ -75,6 +75,9 @@ struct topology_options {
 enum status topology_make(const struct topology_options *options, struct arena *arena,
                           struct topology *topology) MUST_CHECK;
 
+// The retry or the dead-letter exchange?
+bool topology_is_ladder(struct str exchange);
+
 // Would a queue of ours take it? Judged by the table, not by the broker.
 bool topology_routes(const struct topology *topology, struct str exchange, struct str key);
 

@@ -132,6 +132,19 @@ static enum status judge_declared_queue(struct rabbitmq_connection *connection,
                : status;
 }
 
+enum status topology_bind(struct rabbitmq_connection *connection, const struct topology *topology,
+                          bool with_ladder, struct topology_report *report)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < topology->binding_count && status == STATUS_OK; i++) {
+        if (with_ladder || !topology_is_ladder(topology->bindings[i].exchange)) {
+            declare_binding(rabbitmq_connection_enter(connection), &topology->bindings[i]);
+            status = judge_declared(connection, topology->bindings[i].queue, report);
+        }
+    }
+    return status;
+}
+
 enum status topology_declare(struct rabbitmq_connection *connection,
                              const struct topology *topology, struct topology_report *report)
 {
@@ -146,11 +159,7 @@ enum status topology_declare(struct rabbitmq_connection *connection,
         declare_queue(rabbitmq_connection_enter(connection), &topology->queues[i]);
         status = judge_declared_queue(connection, &topology->queues[i], report);
     }
-    for (size_t i = 0; i < topology->binding_count && status == STATUS_OK; i++) {
-        declare_binding(rabbitmq_connection_enter(connection), &topology->bindings[i]);
-        status = judge_declared(connection, topology->bindings[i].queue, report);
-    }
-    return status;
+    return status == STATUS_OK ? topology_bind(connection, topology, true, report) : status;
 }
 
 static enum status check_exchange(struct rabbitmq_connection *connection,

@@ -26,6 +26,12 @@ enum status topology_declare(struct rabbitmq_connection *connection,
                              const struct topology *topology,
                              struct topology_report *report) MUST_CHECK;
 
+// Declares the bindings alone, which changes nothing where they are there. AMQP cannot ask for
+// them. with_ladder false: but those of retry and dead-letter queues, one of which somebody may be
+// emptying.
+enum status topology_bind(struct rabbitmq_connection *connection, const struct topology *topology,
+                          bool with_ladder, struct topology_report *report) MUST_CHECK;
+
 struct topology_queue_state {
     bool exists;
     int64_t messages; // ready ones

@@ -154,10 +154,10 @@ static bool is_wanted(void *context, const struct message *message)
     return topology_routes(topology, message->exchange, message->routing_key);
 }
 
-static enum status nothing_to_mend(void *context, bool returned, bool *mended)
+static enum status nothing_to_mend(void *context, struct relay_seen seen, bool *mended)
 {
     (void)context;
-    (void)returned;
+    (void)seen;
     *mended = false;
     return STATUS_OK;
 }
