@@ -318,6 +318,36 @@ def test_a_queue_with_other_arguments_is_reported_and_does_not_stop_it(database,
     assert "comanda.payment.retry.1" in relay.checks()["rabbitmq"]["detail"]
 
 
+def test_a_full_work_queue_is_waited_for(database, vhost, start):
+    vhost.bound("comanda.payment", 5)
+    relay = start(vhost).wait_ready()
+    route = '{"route":"payments.authorize_payment"}'
+    fill(database, 1, 10, "saga", "command", "authorize", route)
+    done(database)  # a quorum queue refuses what comes after it has been filled
+    fill(database, 11, 60, "saga", "command", "authorize", route)
+    fill(database, 61, 80)
+    until(lambda: relay.metric("comanda_relay_refused", absent=0) == 1, "it is refused")
+    until(lambda: "full" in relay.checks()["rabbitmq"]["detail"], "it says why")
+    assert relay.is_ready() and pending(database) > 0
+    assert any(line["level"] == "error" and "refuses" in line["message"] for line in relay.log())
+    vhost.numbers("comanda.payment", range(1, 61))
+    vhost.numbers("comanda.projector", range(61, 81))
+    done(database)
+    until(lambda: relay.metric("comanda_relay_refused") == 0, "it is refused no more")
+
+
+def test_the_users_definitions_bound_work_and_dead_letters(database, vhost, start):
+    start(vhost).wait_ready()
+
+    def limits():
+        return {queue["name"]: queue.get("effective_policy_definition", {}) for queue in
+                vhost.call("GET", f"/api/queues/{vhost.vhost}")}
+    wanted = {"max-length": 1000000, "overflow": "reject-publish"}
+    until(lambda: [limits().get(f"comanda.{name}") for name in
+                   ("payment", "saga", "projector", "payment.dead")] == [wanted] * 4, "the policy")
+    assert not limits()["comanda.payment.retry.1"] and not limits()["comanda.unroutable"]
+
+
 def test_slow_upkeep_holds_up_no_row(database, vhost, start):
     database.rows("alter function comanda.keep_partitions rename to keep_partitions_kept")
     database.rows("create function comanda.keep_partitions() returns int language sql as"

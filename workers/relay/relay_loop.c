@@ -9,7 +9,13 @@
 #include "relay/relay_metrics.h"
 #include "runtime/parts.h"
 
-enum { WAIT_MAX_MS = 200, OBSERVE_MS = 2000, LAG_COUNT_MAX = 100000, SCHEMA_WAIT_MS = 1000 };
+enum {
+    REFUSAL_TOLD_MS = 60000,
+    WAIT_MAX_MS = 200,
+    OBSERVE_MS = 2000,
+    LAG_COUNT_MAX = 100000,
+    SCHEMA_WAIT_MS = 1000
+};
 
 static void note_leading(struct relay_loop *loop)
 {
@@ -37,8 +43,10 @@ static void note_bus(struct relay_loop *loop, struct runtime *runtime)
     const char *differs = topology_keeper_cause(loop->keeper);
     const char *detail = health.cause[0] != '\0' ? health.cause
                          : differs[0] != '\0'    ? differs
-                         : health.publishing     ? "connected"
-                                                 : "not connected yet";
+                         : relay_refused(loop->run.relay)
+                             ? "the broker refuses messages: a work queue is full"
+                         : health.publishing ? "connected"
+                                             : "not connected yet";
     if (health.blocked) {
         detail = "the broker asks publishers to wait: memory or disk alarm";
     }
@@ -122,6 +130,19 @@ static void note_aside(const struct relay_step *step)
     }
 }
 
+// Once a minute: a queue at its maximum takes one and refuses one, again and again.
+static void note_refusal(struct relay_loop *loop)
+{
+    bool refused = relay_refused(loop->run.relay);
+    int64_t now_ms = runtime_monotonic_ms();
+    relay_metrics_refused(refused);
+    if (refused && now_ms >= loop->refusal_at_ms) {
+        loop->refusal_at_ms = now_ms + REFUSAL_TOLD_MS;
+        log_line(LOG_ERROR, "the broker refuses messages, and publishing waits: a work queue is"
+                            " full (comanda_queue_messages), or a queue ails");
+    }
+}
+
 static void note_outcomes(struct relay_loop *loop, const struct relay_step *step)
 {
     if (step->status != STATUS_OK) {
@@ -133,6 +154,7 @@ static void note_outcomes(struct relay_loop *loop, const struct relay_step *step
     relay_metrics_confirmed(step->count);
     relay_metrics_returned(step->returned);
     note_aside(step);
+    note_refusal(loop);
     relay_metrics_in_flight(relay_in_flight(loop->run.relay));
 }
 

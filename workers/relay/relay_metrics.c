@@ -18,6 +18,11 @@ static const struct metric_family blocked_family = {
     .name = "comanda_relay_blocked",
     .help = "1 while the broker asks publishers to wait (memory or disk alarm)",
 };
+static const struct metric_family refused_family = {
+    .kind = METRIC_GAUGE,
+    .name = "comanda_relay_refused",
+    .help = "1 while the broker refuses what it is given: a work queue is full, or it ails",
+};
 static const struct metric_family in_flight = {
     .kind = METRIC_GAUGE,
     .name = "comanda_relay_in_flight",
@@ -79,6 +84,11 @@ void relay_metrics_leads(bool leads)
 void relay_metrics_blocked(bool blocked)
 {
     metric_set(metric_of(&blocked_family, NULL), blocked);
+}
+
+void relay_metrics_refused(bool refused)
+{
+    metric_set(metric_of(&refused_family, NULL), refused);
 }
 
 void relay_metrics_in_flight(size_t count)

@@ -12,6 +12,7 @@
 
 void relay_metrics_leads(bool leads);
 void relay_metrics_blocked(bool blocked);
+void relay_metrics_refused(bool refused);
 void relay_metrics_in_flight(size_t count);
 void relay_metrics_confirmed(size_t count);
 void relay_metrics_differing(size_t count);

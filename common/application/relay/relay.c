@@ -12,6 +12,8 @@ struct relay {
     bool stopping;
     bool stopped;
     bool crowded; // the bus took less than it was offered
+    bool refused; // the broker said no, and yes to nothing since
+    bool wary;    // each read waits for the outcomes of the one before, until it is large again
     int poll_ms;
     int wait_ms;
     size_t read_limit;
@@ -43,32 +45,9 @@ struct relay {
     int64_t give_up_at; // when stopping
 };
 
-struct relay_settings relay_settings_default(void)
-{
-    return (struct relay_settings){
-        .batch = 512,
-        .poll_min_ms = 2,
-        .poll_max_ms = 50,
-        .checkpoint_ms = 50,
-        .renew_ms = 2000,
-        .acquire_ms = 1000,
-        .topology_ms = 5000,
-        .stop_ms = 5000,
-        .retry = {.first_ms = 100, .limit_ms = 5000},
-    };
-}
-
-static bool settings_are_sound(const struct relay_settings *settings)
-{
-    return settings->batch >= 1 && settings->batch <= RELAY_BATCH_MAX &&
-           settings->poll_min_ms >= 1 && settings->poll_max_ms >= settings->poll_min_ms &&
-           settings->checkpoint_ms >= 0 && settings->renew_ms >= 1 && settings->acquire_ms >= 1 &&
-           settings->topology_ms >= 1 && settings->stop_ms >= 0;
-}
-
 struct relay *relay_new(const struct relay_settings *settings, uint32_t random)
 {
-    struct relay *relay = settings_are_sound(settings) ? calloc(1, sizeof(*relay)) : NULL;
+    struct relay *relay = relay_settings_sound(settings) ? calloc(1, sizeof(*relay)) : NULL;
     if (relay != NULL) {
         relay->settings = *settings;
         relay->random = random | 1; // xorshift never leaves 0
@@ -126,6 +105,17 @@ static void mend(struct relay *relay, int64_t now_ms)
     relay->topology_at = relay->retry_at;
 }
 
+// The broker has no room, or ails: from the last confirmed row again, one row first, so that those
+// behind it are not sent to other queues each time that it says no.
+static void wait_for_room(struct relay *relay, int64_t now_ms)
+{
+    go_back(relay, relay->confirmed);
+    retry_later(relay, now_ms);
+    relay->read_limit = 1;
+    relay->refused = true;
+    relay->wary = true;
+}
+
 // The lease or the log failed us: lead anew, or let another.
 static void step_down(struct relay *relay, int64_t now_ms)
 {
@@ -165,7 +155,8 @@ static enum relay_want next_to_stop(struct relay *relay, int64_t now_ms)
 static bool has_room_to_read(const struct relay *relay)
 {
     return relay->sent == relay->row_count &&
-           relay->flight_count + relay->settings.batch <= RELAY_IN_FLIGHT_MAX;
+           relay->flight_count + relay->settings.batch <= RELAY_IN_FLIGHT_MAX &&
+           (!relay->wary || relay->flight_count == 0);
 }
 
 // Nothing to say to anyone: hears outcomes until something is due.
@@ -339,6 +330,7 @@ static void set_next_limit(struct relay *relay)
 {
     size_t doubled = 2 * relay->read_limit;
     relay->read_limit = doubled < relay->settings.batch ? doubled : relay->settings.batch;
+    relay->wary = relay->wary && relay->read_limit < relay->settings.batch;
 }
 
 void relay_take_no_memory(struct relay *relay, int64_t now_ms)
@@ -402,6 +394,7 @@ static void confirm_oldest(struct relay *relay)
     relay->confirmed = relay->flight[relay->flight_first];
     relay->flight_first = (relay->flight_first + 1) % RELAY_IN_FLIGHT_MAX;
     relay->flight_count--;
+    relay->refused = false;
     backoff_reset(&relay->settings.retry);
 }
 
@@ -418,10 +411,13 @@ static void take_outcome(struct relay *relay, enum publish_outcome outcome, int6
         confirm_oldest(relay);
         return;
     }
-    // Returned, though ours: the topology is broken. Refused: a queue is full or the broker ails.
     relay->flight_count--;
     relay->flight_first = (relay->flight_first + 1) % RELAY_IN_FLIGHT_MAX;
-    mend(relay, now_ms);
+    if (outcome == NACKED) {
+        wait_for_room(relay, now_ms);
+    } else {
+        mend(relay, now_ms); // returned, though ours: the topology is broken
+    }
 }
 
 void relay_take_outcomes(struct relay *relay, enum status status,
@@ -476,4 +472,9 @@ int64_t relay_fence(const struct relay *relay)
 size_t relay_in_flight(const struct relay *relay)
 {
     return relay->flight_count;
+}
+
+bool relay_refused(const struct relay *relay)
+{
+    return relay->refused;
 }

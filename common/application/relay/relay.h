@@ -51,6 +51,9 @@ struct relay_settings {
 // from 100 ms to 5 s.
 struct relay_settings relay_settings_default(void);
 
+// Within the limits above, and no pause below what it must be?
+bool relay_settings_sound(const struct relay_settings *settings);
+
 struct relay;
 
 // random: seed of the jitter. NULL: no memory, or a setting outside its limits.
@@ -112,3 +115,6 @@ void relay_stop(struct relay *relay, int64_t now_ms);
 bool relay_leads(const struct relay *relay);
 int64_t relay_fence(const struct relay *relay);
 size_t relay_in_flight(const struct relay *relay);
+
+// Has the broker refused the last message that it was given: a queue is full, or it ails?
+bool relay_refused(const struct relay *relay);

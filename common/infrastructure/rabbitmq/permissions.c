@@ -15,7 +15,11 @@
 #define ASIDE "unroutable" // comanda.unroutable, for which there is no exchange
 #define LADDER "(\\.retry\\.[1-%d]|\\.dead)?"
 
-enum { SALT_LEN = 4, HASH_TEXT_LEN = 4 * ((SALT_LEN + SHA256_LEN + 2) / 3) };
+enum {
+    LIMITS_BYTES_MAX = 64 * 1024,
+    SALT_LEN = 4,
+    HASH_TEXT_LEN = 4 * ((SALT_LEN + SHA256_LEN + 2) / 3)
+};
 
 // --- names as alternatives of a regular expression
 
@@ -255,8 +259,36 @@ static void begin_array(struct json_writer *json, const char *name)
     json_array_begin(json);
 }
 
-enum status broker_users_print(const struct broker_user *users, size_t count,
-                               const struct str *passwords, struct str vhost, struct buffer *out)
+// What is full refuses: the relay waits, and who climbs the ladder keeps the message in hand.
+static bool print_limits(struct json_writer *json, const struct topology *topology,
+                         struct str vhost)
+{
+    struct arena arena;
+    arena_init(&arena, 4096, LIMITS_BYTES_MAX);
+    struct alternatives queues = work_queues(topology, &arena);
+    struct str pattern = arena_printf(&arena, "^comanda\\.(%.*s)(\\.dead)?$", STR_FMT(queues.text));
+    json_object_begin(json);
+    member(json, "vhost", vhost);
+    member(json, "name", BROKER_LIMITS);
+    member(json, "pattern", pattern);
+    member(json, "apply-to", STR("queues"));
+    json_name(json, STR("priority"));
+    json_int(json, 0);
+    json_name(json, STR("definition"));
+    json_object_begin(json);
+    json_name(json, STR("max-length"));
+    json_int(json, TOPOLOGY_WORK_MAX);
+    member(json, "overflow", STR("reject-publish"));
+    json_object_end(json);
+    json_object_end(json);
+    bool made = !queues.failed && pattern.data != NULL;
+    arena_free(&arena);
+    return made;
+}
+
+enum status broker_users_print(const struct topology *topology, const struct broker_user *users,
+                               size_t count, const struct str *passwords, struct str vhost,
+                               struct buffer *out)
 {
     struct json_writer json;
     bool hashed = true;
@@ -282,6 +314,9 @@ enum status broker_users_print(const struct broker_user *users, size_t count,
         print_topics(&json, &users[at], vhost);
     }
     json_array_end(&json);
+    begin_array(&json, "policies");
+    bool limited = print_limits(&json, topology, vhost);
+    json_array_end(&json);
     json_object_end(&json);
-    return hashed ? out->status : STATUS_UNAVAILABLE;
+    return !limited ? STATUS_NO_MEMORY : hashed ? out->status : STATUS_UNAVAILABLE;
 }

@@ -69,12 +69,14 @@ static void add_retry(struct maker *maker, struct str work, int step)
 static struct str add_role(struct maker *maker, struct str role)
 {
     struct str work = kept(maker, arena_printf(maker->arena, "comanda.%.*s", STR_FMT(role)));
-    add_queue(maker, (struct topology_queue){.name = work, .role = QUEUE_WORK});
+    add_queue(maker, (struct topology_queue){
+                         .name = work, .role = QUEUE_WORK, .length_max = TOPOLOGY_WORK_MAX});
     for (int step = 1; step <= TOPOLOGY_RETRIES; step++) {
         add_retry(maker, work, step);
     }
     struct str dead = kept(maker, arena_printf(maker->arena, "%.*s.dead", STR_FMT(work)));
-    add_queue(maker, (struct topology_queue){.name = dead, .role = QUEUE_DEAD});
+    add_queue(maker, (struct topology_queue){
+                         .name = dead, .role = QUEUE_DEAD, .length_max = TOPOLOGY_WORK_MAX});
     bind(maker, TOPOLOGY_DEAD_EXCHANGE, dead, work);
     return work;
 }
@@ -217,6 +219,11 @@ static bool words_match(struct str pattern, bool pattern_done, struct str key, b
     struct str key_rest = after_word(key, &key_word, &key_last);
     return (str_eq(word, STR("*")) || str_eq(word, key_word)) &&
            words_match(pattern_rest, pattern_last, key_rest, key_last);
+}
+
+bool topology_queue_carries_maximum(const struct topology_queue *queue)
+{
+    return queue->role == QUEUE_RETRY || queue->role == QUEUE_UNROUTABLE;
 }
 
 bool topology_is_ladder(struct str exchange)

@@ -13,7 +13,12 @@
 #include "base/str.h"
 #include "domain/bounded_context.h"
 
-enum { TOPOLOGY_RETRIES = 3, TOPOLOGY_UNROUTABLE_MAX = 10000, TOPOLOGY_RETRY_MAX = 1000000 };
+enum {
+    TOPOLOGY_RETRIES = 3,
+    TOPOLOGY_UNROUTABLE_MAX = 10000,
+    TOPOLOGY_RETRY_MAX = 1000000,
+    TOPOLOGY_WORK_MAX = 1000000, // a work queue's and a dead-letter queue's
+};
 
 #define TOPOLOGY_RETRY_EXCHANGE STR("comanda.retry")
 #define TOPOLOGY_DEAD_EXCHANGE STR("comanda.dead")
@@ -37,7 +42,7 @@ enum topology_role { QUEUE_WORK, QUEUE_RETRY, QUEUE_DEAD, QUEUE_UNROUTABLE };
 struct topology_queue {
     struct str name;
     enum topology_role role;
-    int32_t length_max;    // messages; 0: as much as the disk holds
+    int32_t length_max;    // messages; what is full refuses more, the unroutable drops its oldest
     int32_t ttl_ms;        // QUEUE_RETRY: how long a message rests
     struct str work_queue; // QUEUE_RETRY: where it goes then
 };
@@ -74,6 +79,10 @@ struct topology_options {
 // STATUS_INVALID: a delay of 0 or below.
 enum status topology_make(const struct topology_options *options, struct arena *arena,
                           struct topology *topology) MUST_CHECK;
+
+// Is the maximum an argument of the queue? That of work and dead-letter queues is a policy
+// (permissions.h), since no argument of a queue that exists can be changed.
+bool topology_queue_carries_maximum(const struct topology_queue *queue);
 
 // The retry or the dead-letter exchange?
 bool topology_is_ladder(struct str exchange);

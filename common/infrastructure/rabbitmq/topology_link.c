@@ -55,7 +55,7 @@ static void declare_queue(amqp_connection_state_t state, const struct topology_q
     if (queue->role == QUEUE_RETRY) {
         add_retry_arguments(&arguments, queue);
     }
-    if (queue->length_max > 0 && arguments.count < ARGUMENTS_MAX) {
+    if (topology_queue_carries_maximum(queue) && arguments.count < ARGUMENTS_MAX) {
         add_number(&arguments, "x-max-length", queue->length_max);
     }
     amqp_queue_declare(state, RABBITMQ_CHANNEL, bytes_of(queue->name), 0, 1, 0, 0,

@@ -178,9 +178,11 @@ Test(permissions, given_users_when_printed_then_it_is_json_without_a_password)
     struct buffer out;
     size_t offset;
     buffer_init(&out, &arena, 1 << 16);
-    cr_assert_eq(broker_users_print(made(), PROGRAMS, passwords, STR("/"), &out), STATUS_OK);
+    cr_assert_eq(broker_users_print(&topology, made(), PROGRAMS, passwords, STR("/"), &out),
+                 STATUS_OK);
     cr_assert_eq(json_check(buffer_view(&out), &offset), JSON_OK);
     buffer_add_char(&out, '\0');
     cr_assert_null(strstr(out.data, "geheim"));
     cr_assert_not_null(strstr(out.data, "rabbit_password_hashing_sha256"));
+    cr_assert_not_null(strstr(out.data, "\"max-length\":1000000,\"overflow\":\"reject-publish\""));
 }
