@@ -6,6 +6,7 @@
 #include "infrastructure/codec/cloud_event.h"
 #include "infrastructure/config/saga_files.h"
 #include "infrastructure/postgres/event_store_postgres.h"
+#include "infrastructure/postgres/log_bell_postgres.h"
 #include "infrastructure/postgres/relay_lease_postgres.h"
 #include "infrastructure/rabbitmq/topology_sagas.h"
 #include "infrastructure/telemetry/log.h"
@@ -31,7 +32,7 @@ static const struct setting relay_items[] = {
     {"COMANDA_RELAY_WINDOW", SETTING_INTEGER, "1000", 1, RABBITMQ_WINDOW_MAX, NULL,
      "Messages on their way that the broker has not confirmed yet, at most"},
     {"COMANDA_RELAY_POLL", SETTING_MS, "50ms", 2, 5000, NULL,
-     "The longest pause between two looks at a quiet log"},
+     "How long a relay that sleeps waits for an append to ring before it looks by itself"},
     {"COMANDA_RELAY_STALE", SETTING_MS, "10s", 3000, 300000, NULL,
      "A leader that has not renewed its lease for so long is replaced"},
 };
@@ -128,6 +129,19 @@ static struct postgres *open_postgres_or_exit(const struct settings *settings, i
     return must_have(postgres_new(&options), "a connection to PostgreSQL");
 }
 
+static struct rabbitmq_settings read_amqp(const struct settings *settings, struct arena *arena)
+{
+    struct rabbitmq_settings amqp = amqp_settings_read(settings, arena);
+    amqp.window = (size_t)settings_int(settings, "COMANDA_RELAY_WINDOW");
+    return amqp;
+}
+
+// Connects at the first message.
+static struct message_bus_rabbitmq *open_bus_or_exit(const struct rabbitmq_settings *amqp)
+{
+    return must_have(message_bus_rabbitmq_new(amqp, STR("")), "a bus");
+}
+
 static struct relay *make_relay_or_exit(const struct settings *settings)
 {
     struct relay_settings relay = relay_settings_default();
@@ -159,8 +173,7 @@ int main(int argc, char **argv)
     arena_init(&arena, 64 * 1024, CONFIG_BYTES_MAX);
     struct topology topology;
     make_topology_or_exit(settings, &arena, &topology);
-    struct rabbitmq_settings amqp = amqp_settings_read(settings, &arena);
-    amqp.window = (size_t)settings_int(settings, "COMANDA_RELAY_WINDOW");
+    const struct rabbitmq_settings amqp = read_amqp(settings, &arena);
     struct topology_keeper keeper;
     make_keeper_or_exit(settings, &arena, &amqp, &topology, &keeper);
 
@@ -172,14 +185,13 @@ int main(int argc, char **argv)
     struct relay_loop loop = {
         .postgres = log_link,
         .leads = &house.leads,
-        .bus = must_have(message_bus_rabbitmq_new(&amqp, STR("")), "the bus"),
+        .bus = open_bus_or_exit(&amqp),
         .keeper = &keeper,
     };
-    // Connects when something comes back, and not before.
-    struct message_bus_rabbitmq *aside =
-        must_have(message_bus_rabbitmq_new(&amqp, STR("")), "the bus for what nobody takes");
+    struct message_bus_rabbitmq *aside = open_bus_or_exit(&amqp); // for what nobody takes
     const struct relay_ports ports = {
         .lease = must_have(relay_lease_postgres_new(lease_link), "the lease"),
+        .bell = must_have(log_bell_postgres_new(lease_link), "the bell"),
         .store = must_have(event_store_postgres_new(log_link), "the log"),
         .bus = message_bus_rabbitmq_port(loop.bus),
         .name = STR("relay"),
@@ -204,6 +216,7 @@ int main(int argc, char **argv)
     relay_run_free(&loop.run);
     relay_free(relay);
     relay_lease_postgres_free(house.lease);
+    log_bell_postgres_free(ports.bell);
     relay_lease_postgres_free(ports.lease);
     event_store_postgres_free(ports.store);
     message_bus_rabbitmq_free(loop.bus);

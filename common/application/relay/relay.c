@@ -5,6 +5,9 @@
 
 #include <stdlib.h>
 
+#include "application/relay/relay_flight.h"
+#include "application/relay/relay_rest.h"
+
 struct relay {
     struct relay_settings settings;
     uint32_t random;
@@ -14,7 +17,7 @@ struct relay {
     bool crowded; // the bus took less than it was offered
     bool refused; // the broker said no, and yes to nothing since
     bool wary;    // each read waits for the outcomes of the one before, until it is large again
-    int poll_ms;
+    struct relay_rest rest;
     int wait_ms;
     size_t read_limit;
 
@@ -30,16 +33,11 @@ struct relay {
     size_t row_count;
     size_t sent;
 
-    // A ring: ends of what was sent and has no outcome yet, oldest first.
-    struct log_cursor flight[RELAY_IN_FLIGHT_MAX];
-    size_t flight_first;
-    size_t flight_count;
-    size_t given_up; // outcomes that are still to come, of what was sent before a failure
+    struct relay_flight flight;
 
     int64_t acquire_at;
     int64_t renew_at;
     int64_t topology_at;
-    int64_t read_at;
     int64_t checkpoint_at;
     int64_t retry_at;
     int64_t give_up_at; // when stopping
@@ -51,7 +49,8 @@ struct relay *relay_new(const struct relay_settings *settings, uint32_t random)
     if (relay != NULL) {
         relay->settings = *settings;
         relay->random = random | 1; // xorshift never leaves 0
-        relay->poll_ms = settings->poll_min_ms;
+        relay->rest = (struct relay_rest){.poll_min_ms = settings->poll_min_ms,
+                                          .poll_max_ms = settings->poll_max_ms};
         relay->read_limit = settings->batch;
         relay->acquire_at = INT64_MIN;
     }
@@ -71,22 +70,15 @@ static uint32_t next_random(struct relay *relay)
     return relay->random;
 }
 
-static bool comes_after(struct log_cursor left, struct log_cursor right)
-{
-    if (left.epoch != right.epoch) {
-        return left.epoch > right.epoch;
-    }
-    return left.tx != right.tx ? left.tx > right.tx : left.position > right.position;
-}
-
 // Nothing read or sent counts any more; publishing begins again after `from`.
 static void go_back(struct relay *relay, struct log_cursor from)
 {
-    relay->given_up += relay->flight_count;
-    relay->flight_count = 0;
+    relay_flight_give_up(&relay->flight);
     relay->row_count = 0;
     relay->sent = 0;
     relay->crowded = false;
+    relay->rest.asleep = false;
+    relay->rest.drowsy = false;
     relay->confirmed = from;
     relay->read_from = from;
 }
@@ -94,7 +86,7 @@ static void go_back(struct relay *relay, struct log_cursor from)
 static void retry_later(struct relay *relay, int64_t now_ms)
 {
     relay->retry_at = now_ms + backoff_next_ms(&relay->settings.retry, next_random(relay));
-    relay->read_at = relay->retry_at;
+    relay_rest_until(&relay->rest, relay->retry_at);
 }
 
 // The broker failed us: from the last confirmed row again, after a look at the topology.
@@ -127,7 +119,7 @@ static void step_down(struct relay *relay, int64_t now_ms)
 
 static bool checkpoint_is_due(const struct relay *relay, int64_t now_ms)
 {
-    return comes_after(relay->confirmed, relay->checkpointed) &&
+    return relay_flight_is_past(relay->confirmed, relay->checkpointed) &&
            (now_ms >= relay->checkpoint_at || relay->stopping);
 }
 
@@ -146,7 +138,7 @@ static int64_t earlier(int64_t left, int64_t right)
 
 static enum relay_want next_to_stop(struct relay *relay, int64_t now_ms)
 {
-    if (relay->flight_count > 0 && now_ms < relay->give_up_at) {
+    if (relay->flight.count > 0 && now_ms < relay->give_up_at) {
         return wait_until(relay, RELAY_WANT_OUTCOMES, relay->give_up_at, now_ms);
     }
     return checkpoint_is_due(relay, now_ms) ? RELAY_WANT_CHECKPOINT : RELAY_WANT_RELEASE;
@@ -155,24 +147,44 @@ static enum relay_want next_to_stop(struct relay *relay, int64_t now_ms)
 static bool has_room_to_read(const struct relay *relay)
 {
     return relay->sent == relay->row_count &&
-           relay->flight_count + relay->settings.batch <= RELAY_IN_FLIGHT_MAX &&
-           (!relay->wary || relay->flight_count == 0);
+           relay->flight.count + relay->settings.batch <= RELAY_IN_FLIGHT_MAX &&
+           (!relay->wary || relay->flight.count == 0);
 }
 
 // Nothing to say to anyone: hears outcomes until something is due.
 static enum relay_want listen(struct relay *relay, int64_t now_ms)
 {
+    const struct relay_rest *rest = &relay->rest;
     int64_t then = earlier(relay->renew_at, relay->topology_at);
     if (relay->sent < relay->row_count) {
         then = earlier(then, now_ms + relay->settings.poll_max_ms);
         relay->crowded = false; // one wait, then it is offered again
     } else if (has_room_to_read(relay)) {
-        then = earlier(then, relay->read_at);
+        then = earlier(then, rest->read_at);
     }
-    if (comes_after(relay->confirmed, relay->checkpointed)) {
+    if (relay_flight_is_past(relay->confirmed, relay->checkpointed)) {
         then = earlier(then, relay->checkpoint_at);
     }
-    return wait_until(relay, RELAY_WANT_OUTCOMES, then, now_ms);
+    return wait_until(relay, rest->asleep ? RELAY_WANT_BELL : RELAY_WANT_OUTCOMES, then, now_ms);
+}
+
+// Nothing waits and nothing is on its way: those who append are told to ring. While it is awake
+// they are not, for a bell costs them.
+static enum relay_want next_to_read(struct relay *relay, int64_t now_ms)
+{
+    const struct relay_rest *rest = &relay->rest;
+    bool idle = relay->sent == relay->row_count && relay->flight.count == 0;
+    bool due = now_ms >= rest->read_at;
+    if (rest->told && !rest->asleep && relay->row_count > 0) {
+        return RELAY_WANT_WAKE;
+    }
+    if (idle && (rest->drowsy || (rest->asleep && due))) {
+        return RELAY_WANT_SLEEP;
+    }
+    if (has_room_to_read(relay) && due) {
+        return RELAY_WANT_ROWS;
+    }
+    return listen(relay, now_ms);
 }
 
 static enum relay_want next_as_leader(struct relay *relay, int64_t now_ms)
@@ -195,10 +207,7 @@ static enum relay_want next_as_leader(struct relay *relay, int64_t now_ms)
     if (relay->sent < relay->row_count && !relay->crowded) {
         return RELAY_WANT_SEND;
     }
-    if (has_room_to_read(relay) && now_ms >= relay->read_at) {
-        return RELAY_WANT_ROWS;
-    }
-    return listen(relay, now_ms);
+    return next_to_read(relay, now_ms);
 }
 
 enum relay_want relay_next(struct relay *relay, int64_t now_ms)
@@ -208,6 +217,9 @@ enum relay_want relay_next(struct relay *relay, int64_t now_ms)
     }
     if (relay->lease.held) {
         return next_as_leader(relay, now_ms);
+    }
+    if (relay->rest.told) {
+        return RELAY_WANT_WAKE; // the lease is lost, but the session may live
     }
     return now_ms >= relay->acquire_at
                ? RELAY_WANT_LEASE
@@ -230,12 +242,11 @@ void relay_take_lease(struct relay *relay, enum status status, const struct leas
     relay->checkpointed = lease->checkpoint;
     relay->sound = lease->checkpoint;
     go_back(relay, lease->checkpoint);
-    relay->poll_ms = relay->settings.poll_min_ms;
+    relay_rest_begin(&relay->rest, now_ms);
     relay->renew_at = now_ms + relay->settings.renew_ms;
     relay->checkpoint_at = now_ms + relay->settings.checkpoint_ms;
     relay->topology_at = now_ms;
     relay->retry_at = now_ms;
-    relay->read_at = now_ms;
 }
 
 void relay_take_renewal(struct relay *relay, enum status status, int64_t now_ms)
@@ -296,9 +307,8 @@ static void skip_to(struct relay *relay, struct log_cursor at)
 {
     if (relay->row_count > 0) {
         relay->ends[relay->row_count - 1] = at;
-    } else if (relay->flight_count > 0) {
-        size_t last = (relay->flight_first + relay->flight_count - 1) % RELAY_IN_FLIGHT_MAX;
-        relay->flight[last] = at;
+    } else if (relay->flight.count > 0) {
+        relay_flight_extend(&relay->flight, at);
     } else {
         relay->confirmed = at;
     }
@@ -315,17 +325,6 @@ static void take_row(struct relay *relay, const struct recorded_event *row)
     }
 }
 
-static void set_next_read(struct relay *relay, size_t count, int64_t now_ms)
-{
-    int doubled = 2 * relay->poll_ms;
-    int longest = relay->settings.poll_max_ms;
-    bool more_waits = count >= relay->read_limit;
-    relay->poll_ms = count > 0           ? relay->settings.poll_min_ms
-                     : doubled < longest ? doubled
-                                         : longest;
-    relay->read_at = more_waits ? now_ms : now_ms + relay->poll_ms;
-}
-
 static void set_next_limit(struct relay *relay)
 {
     size_t doubled = 2 * relay->read_limit;
@@ -338,7 +337,7 @@ void relay_take_no_memory(struct relay *relay, int64_t now_ms)
     bool single = relay->read_limit == 1;
     relay->read_limit = single ? 1 : relay->read_limit / 2;
     go_back(relay, relay->confirmed);
-    relay->read_at = single ? now_ms + relay->settings.poll_max_ms : now_ms;
+    relay_rest_until(&relay->rest, single ? now_ms + relay->settings.poll_max_ms : now_ms);
 }
 
 void relay_take_rows(struct relay *relay, enum status status, const struct recorded_event *rows,
@@ -358,8 +357,33 @@ void relay_take_rows(struct relay *relay, enum status status, const struct recor
         take_row(relay, &rows[i]);
     }
     relay->read_from = next;
-    set_next_read(relay, count, now_ms);
+    relay_rest_found(&relay->rest, count, count >= relay->read_limit, now_ms);
     set_next_limit(relay);
+}
+
+void relay_take_sleep(struct relay *relay, enum status status, bool asleep, int64_t now_ms)
+{
+    relay_rest_told(&relay->rest, status == STATUS_OK && asleep, now_ms);
+    if (status != STATUS_OK) {
+        step_down(relay, now_ms);
+    }
+}
+
+void relay_take_bell(struct relay *relay, enum status status, bool rung, int64_t now_ms)
+{
+    if (status != STATUS_OK) {
+        step_down(relay, now_ms);
+    } else if (rung) {
+        relay_rest_until(&relay->rest, now_ms);
+    }
+}
+
+void relay_take_wake(struct relay *relay, enum status status, int64_t now_ms)
+{
+    relay->rest.told = false;
+    if (status != STATUS_OK && relay->lease.held) {
+        step_down(relay, now_ms);
+    }
 }
 
 const struct recorded_event *const *relay_rows(const struct relay *relay, size_t *count)
@@ -376,43 +400,37 @@ size_t relay_sent(const struct relay *relay)
 void relay_take_sent(struct relay *relay, enum status status, size_t taken, int64_t now_ms)
 {
     if (status != STATUS_OK) {
-        relay->flight_count = 0; // void with the connection: no outcome will come
-        relay->given_up = 0;
+        relay_flight_lose(&relay->flight);
         mend(relay, now_ms);
         return;
     }
     for (size_t i = 0; i < taken; i++) {
-        size_t at = (relay->flight_first + relay->flight_count) % RELAY_IN_FLIGHT_MAX;
-        relay->flight[at] = relay->ends[relay->sent++];
-        relay->flight_count++;
+        relay_flight_add(&relay->flight, relay->ends[relay->sent++]);
     }
     relay->crowded = relay->sent < relay->row_count;
 }
 
 static void confirm_oldest(struct relay *relay)
 {
-    relay->confirmed = relay->flight[relay->flight_first];
-    relay->flight_first = (relay->flight_first + 1) % RELAY_IN_FLIGHT_MAX;
-    relay->flight_count--;
+    relay->confirmed = relay_flight_take(&relay->flight);
     relay->refused = false;
     backoff_reset(&relay->settings.retry);
 }
 
 static void take_outcome(struct relay *relay, enum publish_outcome outcome, int64_t now_ms)
 {
-    if (relay->given_up > 0) {
-        relay->given_up--;
+    if (relay->flight.given_up > 0) {
+        relay->flight.given_up--;
         return;
     }
-    if (relay->flight_count == 0) {
+    if (relay->flight.count == 0) {
         return; // nobody asked
     }
     if (outcome == PUBLISHED) {
         confirm_oldest(relay);
         return;
     }
-    relay->flight_count--;
-    relay->flight_first = (relay->flight_first + 1) % RELAY_IN_FLIGHT_MAX;
+    (void)relay_flight_take(&relay->flight);
     if (outcome == NACKED) {
         wait_for_room(relay, now_ms);
     } else {
@@ -424,8 +442,7 @@ void relay_take_outcomes(struct relay *relay, enum status status,
                          const enum publish_outcome *outcomes, size_t count, int64_t now_ms)
 {
     if (status != STATUS_OK) {
-        relay->flight_count = 0;
-        relay->given_up = 0;
+        relay_flight_lose(&relay->flight);
         mend(relay, now_ms);
         return;
     }
@@ -436,13 +453,7 @@ void relay_take_outcomes(struct relay *relay, enum status status,
 
 bool relay_heard(const struct relay *relay, size_t at, struct log_cursor *before)
 {
-    size_t nth = at - relay->given_up;
-    if (at < relay->given_up || nth >= relay->flight_count) {
-        return false;
-    }
-    *before = nth == 0 ? relay->confirmed
-                       : relay->flight[(relay->flight_first + nth - 1) % RELAY_IN_FLIGHT_MAX];
-    return true;
+    return relay_flight_heard(&relay->flight, at, relay->confirmed, before);
 }
 
 struct log_cursor relay_confirmed(const struct relay *relay)
@@ -471,7 +482,7 @@ int64_t relay_fence(const struct relay *relay)
 
 size_t relay_in_flight(const struct relay *relay)
 {
-    return relay->flight_count;
+    return relay->flight.count;
 }
 
 bool relay_refused(const struct relay *relay)

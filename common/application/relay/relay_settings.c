@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How patient the relay is by default, and within which limits.
+// The relay's settings: what they are unless chosen, and their limits.
 #include "application/relay/relay.h"
 
 struct relay_settings relay_settings_default(void)
