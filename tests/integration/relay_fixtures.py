@@ -182,6 +182,9 @@ def fill(database, first, last, category="order", kind="event", kind_type="Order
     with connection, connection.cursor() as cursor:
         cursor.execute(FILL, {"first": first, "last": last, "category": category, "kind": kind,
                               "type": kind_type, "meta": meta})
+        # Its positions are given out before it commits, and it takes no lock as comanda.append does:
+        # a relay that falls asleep in between would not look again.
+        cursor.execute("notify comanda_relay")
     connection.close()
 
 
@@ -192,7 +195,7 @@ APPEND = """select comanda.append('{1}', 1, '{}', '{}', '{}', '{}', '{}', '{}', 
 
 
 def append(database):
-    """One event, as the programs append it: fill only writes rows."""
+    """One event, as the programs append it."""
     database.rows(APPEND)
 
 
