@@ -29,6 +29,16 @@ struct consumer_batch {
     struct incoming *incoming;
     struct message_result *results;
     bool *settled; // has its result
+    bool *climbed; // failed, and its copy is where it belongs
+    bool *given;   // acknowledged
+    size_t count;
+};
+
+// The copies of what failed that the broker has not confirmed yet.
+struct consumer_copies {
+    struct message *messages;
+    size_t *at; // of which message of the batch
+    enum publish_outcome *outcomes;
     size_t count;
 };
 
@@ -50,6 +60,12 @@ bool consumer_batch_make(struct consumer_loop *loop, struct consumer_batch *batc
 // was asked to end, or there is no memory.
 void consumer_batch_handle(struct consumer_loop *loop, struct consumer_batch *batch);
 
-// Publishes copies of what failed to the failure ladder. False: they are not there, and nothing may
-// be acknowledged but what was handled.
-bool consumer_batch_climb(struct consumer_loop *loop, const struct consumer_batch *batch);
+// Makes copies of what failed, for the failure ladder. False: no memory, and only what was handled
+// may be acknowledged.
+bool consumer_copies_make(struct consumer_loop *loop, const struct consumer_batch *batch,
+                          struct consumer_copies *copies);
+
+// Publishes them once. Those that the broker confirms have climbed, and are copied no second time;
+// the others stay for the next try.
+void consumer_copies_publish(struct consumer_loop *loop, struct consumer_batch *batch,
+                             struct consumer_copies *copies);
