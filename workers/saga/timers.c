@@ -79,7 +79,7 @@ static enum status fire(struct loop *loop, const struct timer *timers, size_t co
         return STATUS_NO_MEMORY;
     }
     for (size_t at = 0; at < count; at++) {
-        messages[at] = saga_timer_message(&timers[at], runtime_now());
+        messages[at] = saga_timer_message(&timers[at], false, runtime_now());
     }
     enum status status = handler_run_batch(&loop->run, messages, count, &loop->arena, &results);
     if (status != STATUS_OK) {
