@@ -27,6 +27,12 @@ static const struct metric_family sagas_not_loaded = {
     .help = "Running sagas whose version of the definition this process has not.",
 };
 
+static const struct metric_family timers_put_off = {
+    .kind = METRIC_COUNTER,
+    .name = "comanda_timers_put_off_total",
+    .help = "Timers of steps that were put off, since their command or its reply still waits.",
+};
+
 static const char *const outcomes[] = {"started", "completed", "compensating", "compensated",
                                        "parked",  "retried",   "aborted"};
 enum { OUTCOMES = sizeof outcomes / sizeof *outcomes };
@@ -42,6 +48,7 @@ void saga_metrics_start(void)
         metric_add(series(i), 0);
     }
     saga_metrics_watched(0, 0);
+    saga_metrics_put_off(0);
     saga_metrics_not_loaded(0);
 }
 
@@ -65,6 +72,11 @@ void saga_metrics_watched(int64_t parked, int64_t missing)
 {
     metric_set(metric_of(&sagas_parked, NULL), parked);
     metric_set(metric_of(&sagas_missing, NULL), missing);
+}
+
+void saga_metrics_put_off(size_t timers)
+{
+    metric_add(metric_of(&timers_put_off, NULL), (int64_t)timers);
 }
 
 void saga_metrics_not_loaded(int64_t sagas)

@@ -15,7 +15,8 @@
 #define SUSPECTS                                                    \
     "\nexecute comanda.suspect_clear\nexecute comanda.suspect_mark" \
     "\nexecute comanda.suspect_mark_group"
-#define PARTICIPANT EVERY_PROGRAM WRITES_STREAMS SUSPECTS
+#define BACKLOG "\nexecute comanda.backlog_attend\nexecute comanda.backlog_tell"
+#define PARTICIPANT EVERY_PROGRAM WRITES_STREAMS SUSPECTS BACKLOG
 #define DOCUMENTS                                                      \
     "\nselect comanda_read.documents\ninsert comanda_read.documents"   \
     "\nupdate comanda_read.documents\ndelete comanda_read.documents"   \
@@ -35,16 +36,19 @@ static const struct {
     const char *program;
     const char *rights;
 } lists[] = {
-    {"comanda-edge", EVERY_PROGRAM WRITES_STREAMS "\nexecute comanda.find_keys"
-                                                  "\nexecute comanda.relay_behind_s"
-                                                  "\nselect comanda_read.documents"},
+    {"comanda-edge",
+     EVERY_PROGRAM WRITES_STREAMS "\nexecute comanda.find_keys"
+                                  "\nexecute comanda.relay_behind_s\nexecute comanda.backlog_s"
+                                  "\nselect comanda_read.documents"},
     {"comanda-relay", EVERY_PROGRAM HOW_THE_LOG_STANDS LEASES},
-    {"comanda-saga", PARTICIPANT SAGAS "\nexecute comanda.derived_id"},
+    {"comanda-saga",
+     PARTICIPANT SAGAS "\nexecute comanda.derived_id\nexecute comanda.timers_put_off"},
     {"comanda-projector",
      EVERY_PROGRAM "execute comanda.read_streams\nexecute comanda.read_tail" SUSPECTS DOCUMENTS},
     {"comanda-operator", EVERY_PROGRAM HOW_THE_LOG_STANDS LEASES
      "\n" WRITES_STREAMS DOCUMENTS SAGAS
-     "\nexecute comanda.derived_id\nexecute comanda.relay_behind_s\nexecute comanda.find_keys"
+     "\nexecute comanda.derived_id\nexecute comanda.relay_behind_s\nexecute comanda.backlog_s"
+     "\nexecute comanda.find_keys\nselect comanda.backlog"
      "\nexecute comanda.saga_instances\nselect comanda.events\nselect comanda.outbox"
      "\nselect comanda.leases\nselect comanda.timers\nselect comanda.log\nselect comanda.snapshots"
      "\nselect comanda.suspects\nusage sandbox\nselect sandbox.journal"},
