@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads of many requests in one statement: streams of the log, idempotency keys, documents of the
-// read schema, pages of lists, whether the schema is ours, and whether the log is published.
+// read schema, pages of lists, whether the schema is ours, and how far what comes after is behind.
 #include "store/read.h"
 
 #include "domain/bounded_context.h"
@@ -220,6 +220,8 @@ static enum status encode(struct read_group *group)
         return encode_schema(group);
     case READ_RELAY:
         return encode_plain(group, "edge_relay", "select coalesce(comanda.relay_behind_s(), -1)");
+    case READ_BACKLOG:
+        return encode_plain(group, "edge_backlog", "select comanda.backlog_s()");
     case READ_KINDS:
         break;
     }
@@ -335,6 +337,7 @@ static enum status read_result(struct read_group *group, const PGresult *result)
         return answer_page(group, result);
     case READ_SCHEMA:
     case READ_RELAY:
+    case READ_BACKLOG:
         return answer_number(group, result);
     case READ_KINDS:
         break;

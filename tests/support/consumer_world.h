@@ -34,7 +34,7 @@ extern struct runtime runtime;
 extern struct consumer_script script;
 extern struct memory_broker *broker;
 extern struct message_bus_memory *bus;
-extern struct message_bus *port; // instead of the broker's; NULL: that
+extern struct message_bus *port;      // instead of the broker's; NULL: that
 extern struct backlog_register *told; // who hears how far the queue is behind; NULL: nobody
 extern struct suspect_register *suspects;
 extern struct arena consumer_arena; // of the test
