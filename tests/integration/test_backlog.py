@@ -37,6 +37,7 @@ def behind(shop):
                                                  " where holds_until > clock_timestamp()")]
 
 
+@pytest.mark.sanitized
 def test_what_waits_in_a_queue_is_neither_asked_again_nor_given_up(bare):
     """Twelve payments of half a second each, one at a time."""
     bare.database.rows(SLOW)
@@ -115,8 +116,8 @@ class Step:
                         "direction": "forward"}))
         return event
 
-    def answer(self):
-        self.row(derived(self.command, "reply"), 1, "reply", 0)
+    def answer(self, ago_s):
+        self.row(derived(self.command, "reply"), 1, "reply", ago_s)
 
     def publish(self):
         self.database.rows(
@@ -136,8 +137,9 @@ class Step:
         """(fate, seconds until its timer is due again)"""
         rows = self.database.rows(
             "select fate from comanda.timers_put_off(%s::uuid[], %s::uuid[], '{1}', %s::uuid[],"
-            " '{s/1/authorize/forward}', '{comanda.payment}', '{20}', %s, 'comanda.saga', %s)",
-            [str(self.timer)], [str(self.saga)], [str(self.command)], [endless], patience_s)
+            " %s::uuid[], '{s/1/authorize/forward}', '{comanda.payment}', '{20}', %s, 'comanda.saga', %s)",
+            [str(self.timer)], [str(self.saga)], [str(self.command)],
+            [str(derived(self.command, "reply"))], [endless], patience_s)
         due = self.database.rows("select extract(epoch from due - clock_timestamp())::float8"
                                  " from comanda.timers where id = %s", str(self.timer))[0][0]
         return (rows[0][0] if rows else "fires"), due
@@ -164,7 +166,10 @@ def test_a_command_that_the_slowest_worker_may_still_have_waits(step):
     fate, due = step.fate()
     assert fate == "waits" and 15 < due < 26, "its time begins when it may be taken up"
     step.database.rows("update comanda.backlog set holds_until = now() where worker = 2")
-    assert step.fate()[0] == "fires", "whoever tells no more is not believed for long"
+    fate, due = step.fate()
+    assert fate == "waits" and 15 < due < 21, "just taken up: its time begins"
+    assert step.fate()[0] == "fires"
+    assert step.database.rows("select data->>'waited' from comanda.timers") == [(None,)]
 
 
 def test_a_command_that_the_relay_has_not_published_waits(step):
@@ -173,12 +178,19 @@ def test_a_command_that_the_relay_has_not_published_waits(step):
 
 
 def test_an_answer_that_waits_for_the_saga_is_no_silence(step):
-    step.answer()
+    step.answer(ago_s=3)
     assert step.fate()[0] == "waits", "it is not published"
     step.publish()
+    assert step.fate()[0] == "waits", "its time begins"
     assert step.fate()[0] == "fires", "it was taken up, and lies in the dead letters perhaps"
     step.taken_up("comanda.saga", 1, before=False)
     assert step.fate()[0] == "waits", "the saga's queue is behind"
+
+
+def test_an_answer_of_this_moment_is_no_silence(step):
+    step.answer(ago_s=0)
+    step.publish()
+    assert step.fate()[0] == "waits"
 
 
 def test_a_step_without_a_limit_is_asked_again_when_its_last_command_has_waited_too_long(step):

@@ -100,6 +100,7 @@ static void add_commands(struct binary_params *params, const struct timer *timer
     size_t *counts = arena_array(arena, count, sizeof(*counts));
     struct binary_array of_timers;
     struct binary_array ids;
+    struct binary_array replies;
     size_t total = 0;
     if (commands == NULL || counts == NULL) {
         params->status = STATUS_NO_MEMORY;
@@ -111,14 +112,17 @@ static void add_commands(struct binary_params *params, const struct timer *timer
     }
     binary_array_begin(&of_timers, arena, OID_INT4, total, total * sizeof(int32_t));
     binary_array_begin(&ids, arena, OID_UUID, total, total * UUID_BYTES);
+    binary_array_begin(&replies, arena, OID_UUID, total, total * UUID_BYTES);
     for (size_t at = 0; at < count; at++) {
         for (size_t each = 0; each < counts[at]; each++) {
             binary_array_int4(&of_timers, (int32_t)at + 1);
             binary_array_uuid(&ids, commands[at][each]);
+            binary_array_uuid(&replies, uuid_derive(commands[at][each], STR("reply")));
         }
     }
     binary_param_array(params, &of_timers);
     binary_param_array(params, &ids);
+    binary_param_array(params, &replies);
 }
 
 static void add_calls(struct binary_params *params, const struct saga_patience *patience,
@@ -171,15 +175,16 @@ enum status saga_patience_ask(const struct saga_patience *patience, struct postg
                               enum timer_fate *fates)
 {
     static const Oid types[] = {OID_UUID_ARRAY, OID_UUID_ARRAY, OID_INT4_ARRAY, OID_UUID_ARRAY,
-                                OID_TEXT_ARRAY, OID_TEXT_ARRAY, OID_INT4_ARRAY, OID_BOOL_ARRAY,
-                                OID_TEXT,       OID_INT4};
+                                OID_UUID_ARRAY, OID_TEXT_ARRAY, OID_TEXT_ARRAY, OID_INT4_ARRAY,
+                                OID_BOOL_ARRAY, OID_TEXT,       OID_INT4};
     struct statement statement;
     struct binary_params params;
     PGresult *result = NULL;
-    binary_params_begin(&params, &statement, arena, "timers_put_off",
-                        "select id, fate from comanda.timers_put_off("
-                        "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-                        types);
+    binary_params_begin(
+        &params, &statement, arena, "timers_put_off",
+        "select id, fate from pg_catalog.set_config('synchronous_commit', 'off',"
+        " true), comanda.timers_put_off($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        types);
     add_timers(&params, timers, count, arena);
     add_commands(&params, timers, count, arena);
     add_calls(&params, patience, arena);
@@ -188,7 +193,7 @@ enum status saga_patience_ask(const struct saga_patience *patience, struct postg
     if (params.status != STATUS_OK) {
         return params.status;
     }
-    // Lost on the way, they are due again when their claim has run out, put off or not.
+    // Lost, in a crash or on the way, they are due again when their claim has run out.
     enum status status = postgres_run(postgres, &statement, POSTGRES_READS, &result);
     if (status == STATUS_OK) {
         status = read_fates(result, timers, count, fates);

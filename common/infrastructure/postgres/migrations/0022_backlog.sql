@@ -64,14 +64,15 @@ set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- Of due timers that were claimed: which are to wait on, since their step's command, or its reply,
--- has not been taken up yet ('waits': they are due again when it may have been), and which have
--- waited for longer than the patience of a step ('spent'). Others do not come back.
+-- has not been taken up yet ('waits': they are due again when it may have been, and marked; one that
+-- is found taken up after that waits for its step's whole time once more), and which have waited for
+-- longer than the patience of a step ('spent'). Others do not come back.
 --
--- timers, sagas: one element a timer. of_timers (from 1) and commands: ids of the commands that may
--- have been issued for its step. calls ("<saga>/<version>/<step>/<direction>"), call_queues,
+-- timers, sagas: one element a timer. of_timers (from 1), commands, replies: ids of the commands that
+-- may have been issued for its step, and the streams of their replies. calls ("<saga>/<version>/<step>/<direction>"), call_queues,
 -- timeouts_s, endless: what the definitions say; endless: its patience begins anew with each command.
 create function comanda.timers_put_off(timers uuid[], sagas uuid[], of_timers int4[],
-    commands uuid[], calls text[], call_queues text[], timeouts_s int4[], endless bool[],
+    commands uuid[], replies uuid[], calls text[], call_queues text[], timeouts_s int4[], endless bool[],
     saga_queue text, patience_s int4)
 returns table (id uuid, fate text) language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
@@ -91,18 +92,19 @@ begin
             where f.queue = q.queue and f.worker <> 0 and f.holds_until > at_time
             order by f.epoch, f.tx, f.position limit 1) b on true),
     asked as materialized (
-        select a.of_timer, a.command, c.recorded_at, c.epoch, c.tx, c.position, concat_ws('/', c.data ->> 'saga',
-                c.data ->> 'saga_version', c.data ->> 'step', c.data ->> 'direction') as call,
+        select a.of_timer, a.reply, c.recorded_at, c.epoch, c.tx, c.position,
+            concat_ws('/', c.data ->> 'saga', c.data ->> 'saga_version',
+                c.data ->> 'step', c.data ->> 'direction') as call,
             coalesce((c.epoch, c.tx, c.position) > (l.epoch, l.tx, l.position), true) as unsent
-        from unnest(of_timers, commands) a (of_timer, command)
+        from unnest(of_timers, commands, replies) a (of_timer, command, reply)
         join comanda.events c on c.stream_id = sagas[a.of_timer] and c.event_id = a.command
         left join relay l on true),
     answered as materialized (
         select a.of_timer, bool_or((r.epoch, r.tx, r.position) > (l.epoch, l.tx, l.position)
-            or (r.epoch, r.tx, r.position) > (s.epoch, s.tx, s.position)) as waits
+            or (r.epoch, r.tx, r.position) > (s.epoch, s.tx, s.position)
+            or r.recorded_at > at_time - interval '2 seconds') as waits -- a worker tells that late
         from asked a
-        join comanda.events r
-            on r.stream_id = comanda.derived_id(a.command, 'reply') and r.version = 1
+        join comanda.events r on r.stream_id = a.reply and r.version = 1
         join served s on s.queue = saga_queue
         left join relay l on true
         group by a.of_timer),
@@ -114,26 +116,30 @@ begin
         join served s on s.queue = k.queue
         group by a.of_timer, a.call),
     looked as materialized (
-        select timers[i.of_timer] as timer, k.queue, i.last_at, not s.attended as deserted,
+        select timers[i.of_timer] as timer, k.queue, k.timeout_s, i.last_at,
+            not s.attended as deserted,
             not s.attended or coalesce(i.waits, false) or coalesce(w.waits, false) as waits,
             case when k.endless then i.last_at else i.first_at end
                 + make_interval(secs => patience_s) as patient_until,
-            greatest(at_time, i.last_at + coalesce(at_time - s.taken_up_to, interval '0'))
-                + make_interval(secs => k.timeout_s) as due_again
+            i.last_at + coalesce(at_time - s.taken_up_to, interval '0') as taken_up_at
         from issued i
         join unnest(calls, call_queues, timeouts_s, endless) k (call, queue, timeout_s, endless)
             on k.call = i.call
         join served s on s.queue = k.queue
         left join answered w on w.of_timer = i.of_timer),
     held as materialized (
-        select t.id from comanda.timers t
-        where t.id = any (array(select k.timer from looked k
-                                where k.waits and k.patient_until > at_time))
-        order by t.id for update skip locked),
+        select k.*, t.data ->> 'waited' is not null as waited
+        from looked k join comanda.timers t on t.id = k.timer
+        where k.patient_until > at_time and (k.waits or t.data ->> 'waited' is not null)
+        order by t.id for update of t skip locked),
     put_off as (
         update comanda.timers t
-        set due = least(k.patient_until, k.due_again, at_time + interval '1 minute')
-        from held h join looked k on k.timer = h.id where t.id = h.id),
+        set due = least(h.patient_until, case when h.waits then least(at_time + interval '1 minute',
+                greatest(at_time, h.taken_up_at) + make_interval(secs => h.timeout_s))
+                else at_time + make_interval(secs => h.timeout_s) end),
+            data = case when not h.waits then (t.data::jsonb - 'waited')::json
+                when h.waited then t.data else (t.data::jsonb || '{"waited":true}')::json end
+        from held h where t.id = h.timer),
     told as (
         insert into comanda.backlog as b (queue, worker, taken_up_to, told_at, holds_until)
         select k.queue, 0, min(k.last_at), at_time, at_time + interval '90 seconds'
@@ -143,18 +149,19 @@ begin
             taken_up_to = case when b.holds_until > at_time
                 then least(b.taken_up_to, excluded.taken_up_to) else excluded.taken_up_to end)
     select k.timer, case when k.patient_until > at_time then 'waits' else 'spent' end
-    from looked k where k.waits or k.patient_until <= at_time;
+    from looked k
+    where k.waits or k.patient_until <= at_time or k.timer in (select h.timer from held h);
 end $$;
 
 revoke all on comanda.backlog from public;
 revoke all on function comanda.backlog_attend(text), comanda.backlog_is_attended(text),
     comanda.backlog_tell(text, timestamptz, int4, xid8, int8), comanda.backlog_s(),
-    comanda.timers_put_off(uuid[], uuid[], int4[], uuid[], text[], text[], int4[], bool[], text,
-    int4) from public;
+    comanda.timers_put_off(uuid[], uuid[], int4[], uuid[], uuid[], text[], text[], int4[], bool[],
+    text, int4) from public;
 grant execute on function comanda.backlog_attend(text),
     comanda.backlog_tell(text, timestamptz, int4, xid8, int8)
     to comanda_saga, comanda_payment, comanda_inventory, comanda_shipping;
-grant execute on function comanda.timers_put_off(uuid[], uuid[], int4[], uuid[], text[], text[],
-    int4[], bool[], text, int4) to comanda_saga;
+grant execute on function comanda.timers_put_off(uuid[], uuid[], int4[], uuid[], uuid[], text[],
+    text[], int4[], bool[], text, int4) to comanda_saga;
 grant execute on function comanda.backlog_s() to comanda_edge, comanda_operator;
 grant select on comanda.backlog to comanda_operator;
