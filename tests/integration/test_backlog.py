@@ -126,12 +126,13 @@ class Step:
             " order by epoch desc, tx desc, position desc limit 1 on conflict (name) do update set"
             " epoch = excluded.epoch, tx = excluded.tx, position = excluded.position")
 
-    def taken_up(self, queue, worker, before):
-        """By a worker that has taken up the command, or stands just before it."""
+    def taken_up(self, queue, worker, before, later_s=60):
+        """By a worker that has taken up what was recorded so much later, or stands just before it."""
         self.database.rows(
-            "insert into comanda.backlog select recorded_at, tx, position - %s, epoch, now(),"
+            "insert into comanda.backlog select recorded_at + make_interval(secs => %s), tx,"
+            " position - %s, epoch, now(),"
             " now() + interval '30 seconds', %s, %s from comanda.events where event_id = %s",
-            1 if before else 0, worker, queue, str(self.command))
+            0 if before else later_s, 1 if before else 0, worker, queue, str(self.command))
 
     def fate(self, patience_s=600, endless=False):
         """(fate, seconds until its timer is due again)"""
@@ -160,14 +161,31 @@ def test_a_step_whose_command_was_taken_up_is_silent(step):
     assert step.fate()[0] == "fires"
 
 
+def test_a_step_whose_command_was_taken_up_a_moment_ago_waits_for_its_whole_time(step):
+    """Its queue has come to what was recorded 12 s after it, and a step may take 20."""
+    step.taken_up("comanda.payment", 1, before=False, later_s=12)
+    assert step.fate()[0] == "waits"
+    step.taken_up("comanda.payment", 2, before=False)
+    assert step.fate()[0] == "waits", "the slowest counts"
+    step.database.rows("delete from comanda.backlog where worker = 1")
+    assert step.fate()[0] == "fires"
+
+
 def test_a_command_that_the_slowest_worker_may_still_have_waits(step):
     step.taken_up("comanda.payment", 1, before=False)
     step.taken_up("comanda.payment", 2, before=True)
     fate, due = step.fate()
     assert fate == "waits" and 15 < due < 26, "its time begins when it may be taken up"
     step.database.rows("update comanda.backlog set holds_until = now() where worker = 2")
+    assert step.fate()[0] == "fires", "whoever tells no more is not believed for long"
+
+
+def test_a_queue_that_has_caught_up_leaves_a_step_that_waited_its_whole_time(step):
+    step.taken_up("comanda.payment", 2, before=True)
+    assert step.fate()[0] == "waits"
+    step.database.rows("delete from comanda.backlog")
     fate, due = step.fate()
-    assert fate == "waits" and 15 < due < 21, "just taken up: its time begins"
+    assert fate == "waits" and 15 < due < 21, "it may have been taken up just now"
     assert step.fate()[0] == "fires"
     assert step.database.rows("select data->>'waited' from comanda.timers") == [(None,)]
 

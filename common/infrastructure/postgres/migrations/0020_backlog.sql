@@ -64,9 +64,10 @@ set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- Of due timers that were claimed: which are to wait on, since their step's command, or its reply,
--- has not been taken up yet ('waits': they are due again when it may have been, and marked; one that
--- is found taken up after that waits for its step's whole time once more), and which have waited for
--- longer than the patience of a step ('spent'). Others do not come back.
+-- has not been taken up yet, or not for the step's whole time ('waits': they are due again when that
+-- may be over, and marked; one whose queue is no longer behind then waits for its whole time once
+-- more), and which have waited for longer than the patience of a step ('spent'). Others do not come
+-- back.
 --
 -- timers, sagas: one element a timer. of_timers (from 1), commands, replies: ids of the commands that
 -- may have been issued for its step, and the streams of their replies. calls ("<saga>/<version>/<step>/<direction>"), call_queues,
@@ -117,11 +118,14 @@ begin
         group by a.of_timer, a.call),
     looked as materialized (
         select timers[i.of_timer] as timer, k.queue, k.timeout_s, i.last_at,
-            not s.attended as deserted,
-            not s.attended or coalesce(i.waits, false) or coalesce(w.waits, false) as waits,
+            not s.attended as deserted, s.taken_up_to is not null as behind,
+            not s.attended or coalesce(i.waits, false) or coalesce(w.waits, false)
+                or coalesce(i.last_at + make_interval(secs => k.timeout_s) > s.taken_up_to, false)
+                as waits,
             case when k.endless then i.last_at else i.first_at end
                 + make_interval(secs => patience_s) as patient_until,
-            i.last_at + coalesce(at_time - s.taken_up_to, interval '0') as taken_up_at
+            greatest(at_time, i.last_at + coalesce(at_time - s.taken_up_to, interval '0'))
+                + make_interval(secs => k.timeout_s) as due_again
         from issued i
         join unnest(calls, call_queues, timeouts_s, endless) k (call, queue, timeout_s, endless)
             on k.call = i.call
@@ -130,12 +134,13 @@ begin
     held as materialized (
         select k.*, t.data ->> 'waited' is not null as waited
         from looked k join comanda.timers t on t.id = k.timer
-        where k.patient_until > at_time and (k.waits or t.data ->> 'waited' is not null)
+        where k.patient_until > at_time
+          and (k.waits or not k.behind and t.data ->> 'waited' is not null)
         order by t.id for update of t skip locked),
     put_off as (
         update comanda.timers t
-        set due = least(h.patient_until, case when h.waits then least(at_time + interval '1 minute',
-                greatest(at_time, h.taken_up_at) + make_interval(secs => h.timeout_s))
+        set due = least(h.patient_until, case when h.waits
+                then least(h.due_again, at_time + interval '1 minute')
                 else at_time + make_interval(secs => h.timeout_s) end),
             data = case when not h.waits then (t.data::jsonb - 'waited')::json
                 when h.waited then t.data else (t.data::jsonb || '{"waited":true}')::json end
