@@ -4,7 +4,6 @@
 #pragma once
 
 #include "application/handler/handler_run.h"
-#include "application/saga/definition.h"
 #include "infrastructure/postgres/saga_patience.h"
 #include "runtime/parts.h"
 #include "runtime/runtime.h"
@@ -12,8 +11,7 @@
 struct saga_timers {
     struct parts *parts; // its own; the bus is not used
     const struct message_handler *handler;
-    const struct saga_definitions *definitions; // what is watched for the missing and the parked
-    const struct saga_patience *patience;       // which timers wait on
+    const struct saga_patience *patience; // which timers wait on
 };
 
 // For runtime_loop: context is a struct saga_timers.
