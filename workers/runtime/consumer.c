@@ -148,6 +148,8 @@ static void turn(struct consumer_loop *loop)
     backoff_reset(&loop->backoff);
     if (batch.count > 0) {
         take_batch(loop, &batch);
+    } else {
+        consumer_backlog_empty(loop);
     }
     if (runtime_monotonic_ms() >= loop->check_at_ms && !consumer_is_ready(loop)) {
         (void)wait_empty_handed(loop);
@@ -159,6 +161,7 @@ static void start(struct consumer_loop *loop)
     const struct settings *settings = runtime_settings_of(loop->runtime);
     const struct consumer *consumer = loop->consumer;
     loop->queue = str_from(consumer->queue);
+    loop->serves = consumer->serves == NULL ? loop->queue : str_from(consumer->serves);
     loop->name = consumer->handler != NULL ? consumer->handler->consumer : consumer->name;
     loop->backoff = (struct backoff){BACKOFF_FIRST_MS, BACKOFF_LIMIT_MS, 0};
     loop->batch_max = (size_t)settings_int(settings, "COMANDA_BATCH");

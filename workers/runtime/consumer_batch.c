@@ -259,6 +259,7 @@ void consumer_batch_handle(struct consumer_loop *loop, struct consumer_batch *ba
             }
         }
     }
+    consumer_backlog_took(loop, batch);
     if (fresh != NULL && handle_listed(loop, batch, fresh, count)) {
         (void)handle_suspects(loop, batch);
     }

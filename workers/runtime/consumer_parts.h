@@ -7,10 +7,18 @@
 #include "runtime/consumer.h"
 #include "runtime/consumer_metrics.h"
 
+// How far the queue has been taken up, and what has been told of it.
+struct consumer_backlog {
+    struct log_cursor taken_up_to; // zero: nothing yet
+    int64_t tell_at_ms;
+    bool told; // that it is behind
+};
+
 struct consumer_loop {
     struct runtime *runtime;
     const struct consumer *consumer;
     struct str queue;
+    struct str serves; // the queue that it is one of
     struct str name;
     struct handler_run run;
     struct consumer_metrics metrics;
@@ -21,6 +29,7 @@ struct consumer_loop {
     int linger_ms;
     int crashes_max;
     int64_t check_at_ms;
+    struct consumer_backlog backlog;
 };
 
 // What came, and what became of it.
@@ -50,6 +59,13 @@ bool consumer_is_ready(struct consumer_loop *loop);
 
 // Waits until the servers are there; false: asked to end first.
 bool consumer_wait_until_ready(struct consumer_loop *loop);
+
+// Says that a worker is there for the queue.
+void consumer_backlog_attend(struct consumer_loop *loop);
+
+// The batch's fresh messages are read and about to be handled; or there was none to take.
+void consumer_backlog_took(struct consumer_loop *loop, const struct consumer_batch *batch);
+void consumer_backlog_empty(struct consumer_loop *loop);
 
 void consumer_note_bus(struct consumer_loop *loop, enum status status);
 
