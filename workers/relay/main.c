@@ -18,7 +18,7 @@
 enum {
     CONFIG_BYTES_MAX = 64 * 1024 * 1024,
     BATCH_BYTES_MAX = 192 * 1024 * 1024,
-    LEASE_REPLY_MS = 5000, // below the time after which a standby takes over
+    LOG_REPLY_MS = 5000, // below the time after which a standby takes over
 };
 
 static const struct setting relay_items[] = {
@@ -121,8 +121,9 @@ int main(int argc, char **argv)
     struct topology_keeper keeper;
     must_have(topology_keeper_init(&keeper, &amqp, &topology) ? &keeper : NULL, "the topology");
 
-    struct postgres *log_link = open_postgres_or_exit(settings, 0);
-    struct postgres *lease_link = open_postgres_or_exit(settings, LEASE_REPLY_MS);
+    // One session for the log and the lease on it: of two, one might be at another server, and a
+    // checkpoint tell how far that one's log is published.
+    struct postgres *log_link = open_postgres_or_exit(settings, LOG_REPLY_MS);
     struct postgres *house_link = open_postgres_or_exit(settings, 0);
     struct relay_house house = {
         .lease = must_have(relay_lease_postgres_new(house_link), "the housekeeping")};
@@ -133,7 +134,7 @@ int main(int argc, char **argv)
         .keeper = &keeper,
     };
     const struct relay_ports ports = {
-        .lease = must_have(relay_lease_postgres_new(lease_link), "the lease"),
+        .lease = must_have(relay_lease_postgres_new(log_link), "the lease"),
         .store = must_have(event_store_postgres_new(log_link), "the log"),
         .bus = message_bus_rabbitmq_port(loop.bus),
         .name = STR("relay"),
@@ -160,7 +161,6 @@ int main(int argc, char **argv)
     message_bus_rabbitmq_free(loop.bus);
     topology_keeper_free(&keeper);
     postgres_free(house_link);
-    postgres_free(lease_link);
     postgres_free(log_link);
     arena_free(&arena);
     return exit_code;
