@@ -67,11 +67,6 @@ static const struct setting redis_items[] = {
 };
 const struct setting_group redis_settings = SETTING_GROUP_CHECKED(redis_items, check_redis);
 
-static const struct setting tenant_items[] = {
-    {"COMANDA_TENANT", SETTING_TEXT, "main", 1, 64, NULL, "The tenant that is served"},
-};
-const struct setting_group tenant_settings = SETTING_GROUP(tenant_items);
-
 struct rabbitmq_settings amqp_settings_read(const struct settings *settings, struct arena *arena)
 {
     struct rabbitmq_settings read;

@@ -9,7 +9,6 @@
 extern const struct setting_group postgres_settings; // COMANDA_POSTGRES
 extern const struct setting_group amqp_settings;     // COMANDA_AMQP
 extern const struct setting_group redis_settings;    // COMANDA_REDIS
-extern const struct setting_group tenant_settings;   // COMANDA_TENANT
 
 // What COMANDA_AMQP says, already checked, with the program's name; in the arena.
 struct rabbitmq_settings amqp_settings_read(const struct settings *settings, struct arena *arena);
