@@ -105,6 +105,7 @@ struct ngx_http_comanda_postgres {
     const struct statement *warm_ups;              // what each new session runs before it serves
     ngx_uint_t warm_up_count;
     ngx_msec_t down_since; // valid while open is 0
+    const char *refusal;   // of the last session's settings, if it was for the log's sake
     ngx_uint_t open;       // sessions; those that get ready too
     bool shut;
     bool complained; // the log says already that it is away

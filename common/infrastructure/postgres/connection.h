@@ -18,6 +18,9 @@ struct postgres_options {
     // How long one statement may take; 0: 30000. It should outlast the role's statement_timeout:
     // it catches a server that is stopped, not one that is slow.
     int reply_timeout_ms;
+    // Also where there is no log of ours, or one from another cluster: for whoever makes or mends
+    // it.
+    bool any_log;
 };
 
 struct postgres;
