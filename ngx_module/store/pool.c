@@ -189,6 +189,15 @@ static void count(struct ngx_http_comanda_postgres *postgres)
     ngx_http_comanda_metric_set(postgres->connections_ready, ready);
 }
 
+void ngx_http_comanda_postgres_refused(struct ngx_http_comanda_postgres *postgres,
+                                       const char *refusal)
+{
+    if (refusal != NULL && refusal != postgres->refusal) {
+        postgres->complained = false; // another cause than the one that was told
+    }
+    postgres->refusal = refusal;
+}
+
 // The others have waited for the first one, which tries more often.
 void ngx_http_comanda_postgres_opened(struct ngx_http_comanda_connection *connection)
 {

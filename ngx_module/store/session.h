@@ -45,8 +45,10 @@ struct ngx_http_comanda_abandoned {
     ngx_connection_t *c;
 };
 
-// What the pool is told: there is a session, it may serve, it is gone, it was given back, it is
-// idle again.
+// What the pool is told: why the log is none for us (NULL: it is one), there is a session whose
+// settings are ours, it may serve, it is gone, it was given back, it is idle again.
+void ngx_http_comanda_postgres_refused(struct ngx_http_comanda_postgres *postgres,
+                                       const char *refusal);
 void ngx_http_comanda_postgres_opened(struct ngx_http_comanda_connection *connection);
 void ngx_http_comanda_postgres_ready(struct ngx_http_comanda_connection *connection);
 void ngx_http_comanda_postgres_closed(struct ngx_http_comanda_connection *connection,

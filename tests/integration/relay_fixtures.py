@@ -17,7 +17,7 @@ from daemon import PATIENCE_S, ROOT, Broker, Daemon, Database, until
 FILL = """
     insert into comanda.events (epoch, version, stream_id, event_id, schema_version, tenant,
         category, kind, type, data, meta)
-    select 1, 1, comanda_test_id(i), comanda_test_id(i), 1, 'main', %(category)s, %(kind)s, %(type)s,
+    select (select epoch from comanda.log), 1, comanda_test_id(i), comanda_test_id(i), 1, 'main', %(category)s, %(kind)s, %(type)s,
         json_build_object('n', i), %(meta)s
     from generate_series(%(first)s, %(last)s) i"""
 
@@ -49,7 +49,7 @@ class Vhost(Broker):
         for method, properties, body in channel.consume(queue, inactivity_timeout=0.2):
             if method is not None:
                 event = json.loads(body)
-                seen.append(event["data"]["n"])
+                seen.append(event["data"].get("n"))
                 messages.append((method, properties, event))
                 channel.basic_ack(method.delivery_tag)
             elif wanted <= set(seen):

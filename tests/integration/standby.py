@@ -66,6 +66,18 @@ class Server:
         subprocess.run(["rm", "-rf", str(self.folder)], check=False)
 
 
+class Cluster(Server):
+    """A new one with an identifier of its own; those of scripts/servers are copies of one."""
+
+    def __init__(self, servers, name):
+        super().__init__(servers, name)
+        self.call(BIN / "initdb", "-D", self.folder, "-U", "comanda", "-E", "UTF8", "--locale=C",
+                  "--auth=trust", "--no-sync")
+        self.start("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+                   "-c", "fsync=off")
+        until(lambda: self.answers("select 1"), "the new cluster answers")
+
+
 class Standby(Server):
     def __init__(self, servers):
         super().__init__(servers, "standby")
