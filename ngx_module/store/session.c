@@ -210,8 +210,8 @@ static void take_settings(struct ngx_http_comanda_call *call, enum status status
         ngx_queue_data(call, struct ngx_http_comanda_connection, warm_up);
     (void)result;
     connection->settled = status == STATUS_OK;
-    ngx_http_comanda_postgres_refused(
-        connection->postgres, connection->settled ? NULL : session_refusal(call->sqlstate));
+    ngx_http_comanda_postgres_refused(connection->postgres,
+                                      connection->settled ? NULL : session_refusal(call->sqlstate));
     if (connection->settled) {
         ngx_http_comanda_postgres_opened(connection);
     }

@@ -120,8 +120,8 @@ POSTGRES_STORE(adopt, given_a_restored_log_then_positions_jump_and_what_is_deriv
                      " gen_random_uuid(), 1, 1, 1, 1, '', '', '', true, '{}')");
     int64_t before = ask_number(subject, "select last_value from comanda.event_position");
     int64_t epoch = ask_number(subject, "select epoch from comanda.log");
-    int64_t next = ask_number(
-        subject, "select next_position from comanda.log_adopt(true, 0, 77, 0, false)");
+    int64_t next =
+        ask_number(subject, "select next_position from comanda.log_adopt(true, 0, 77, 0, false)");
     cr_assert_geq(next, before + (INT64_C(1) << 40));
     struct append_verdict verdict = append_one(subject, an_event(subject, new_id(), 0));
     cr_assert_eq(verdict.at.position, next);

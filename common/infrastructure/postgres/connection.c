@@ -267,6 +267,11 @@ static enum status ensure_connected(struct postgres *postgres)
     return postgres_connect(postgres);
 }
 
+enum status postgres_resume(struct postgres *postgres)
+{
+    return ensure_connected(postgres);
+}
+
 enum reply { REPLY_COMPLETE, REPLY_LOST, REPLY_LATE };
 
 static enum reply flush_request(PGconn *conn, int64_t deadline_ms)

@@ -57,6 +57,9 @@ enum status postgres_script(struct postgres *postgres, const char *sql, enum pos
 // Connects if there is no connection. STATUS_UNAVAILABLE: see postgres_error.
 enum status postgres_connect(struct postgres *postgres) MUST_CHECK;
 
+// The same, after a look whether the one that is there has been closed by the server.
+enum status postgres_resume(struct postgres *postgres) MUST_CHECK;
+
 // Closes the connection; the next statement makes a new one.
 void postgres_close(struct postgres *postgres);
 
