@@ -17,7 +17,8 @@ from daemon import PATIENCE_S, ROOT, Broker, Daemon, Database, until
 FILL = """
     insert into comanda.events (epoch, version, stream_id, event_id, schema_version, tenant,
         category, kind, type, data, meta)
-    select (select epoch from comanda.log), 1, comanda_test_id(i), comanda_test_id(i), 1, 'main', %(category)s, %(kind)s, %(type)s,
+    select (select epoch from comanda.log), 1, comanda_test_id(i), comanda_test_id(i), 1, 'main',
+        %(category)s, %(kind)s, %(type)s,
         json_build_object('n', i), %(meta)s
     from generate_series(%(first)s, %(last)s) i"""
 

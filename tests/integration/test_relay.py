@@ -246,7 +246,7 @@ def test_a_schema_that_is_not_ours_is_not_read(vhost, tmp_path):
     relay = Daemon("relay", tmp_path, COMANDA_POSTGRES=bare.conninfo, COMANDA_AMQP=vhost.url,
                    COMANDA_SAGAS=ROOT / "conf" / "sagas")
     try:
-        until(lambda: "version" in relay.checks().get("schema", {}).get("detail", ""), "it has looked")
+        until(lambda: "run comandactl migrate" in relay.checks()["postgres"]["detail"], "it has looked")
         status, text = relay.get("/readyz")
         assert status == 503 and "comandactl migrate" in text
         bare.migrate()

@@ -259,17 +259,12 @@ static bool is_still_there(const struct postgres *postgres)
     return PQstatus(postgres->conn) == CONNECTION_OK;
 }
 
-static enum status ensure_connected(struct postgres *postgres)
+enum status postgres_resume(struct postgres *postgres)
 {
     if (postgres->conn != NULL && !is_still_there(postgres)) {
         postgres_close(postgres);
     }
     return postgres_connect(postgres);
-}
-
-enum status postgres_resume(struct postgres *postgres)
-{
-    return ensure_connected(postgres);
 }
 
 enum reply { REPLY_COMPLETE, REPLY_LOST, REPLY_LATE };
@@ -449,7 +444,7 @@ static bool is_plan_stale(const struct postgres *postgres)
 enum status postgres_run(struct postgres *postgres, const struct statement *statement,
                          enum postgres_use use, PGresult **result)
 {
-    enum status status = ensure_connected(postgres);
+    enum status status = postgres_resume(postgres);
     if (status != STATUS_OK) {
         return status;
     }
@@ -467,7 +462,7 @@ enum status postgres_run(struct postgres *postgres, const struct statement *stat
 enum status postgres_script(struct postgres *postgres, const char *sql, enum postgres_use use,
                             PGresult **result)
 {
-    enum status status = ensure_connected(postgres);
+    enum status status = postgres_resume(postgres);
     if (status != STATUS_OK) {
         return status;
     }
