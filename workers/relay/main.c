@@ -125,6 +125,7 @@ int main(int argc, char **argv)
     // One session for the log and the lease on it: of two, one might be at another server, and a
     // checkpoint tell how far that one's log is published.
     struct postgres *log_link = open_postgres_or_exit(settings, LOG_REPLY_MS);
+    struct postgres *bell_link = open_postgres_or_exit(settings, LOG_REPLY_MS);
     struct postgres *house_link = open_postgres_or_exit(settings, 0);
     struct relay_house house = {
         .lease = must_have(relay_lease_postgres_new(house_link), "the housekeeping")};
@@ -136,7 +137,7 @@ int main(int argc, char **argv)
     };
     const struct relay_ports ports = {
         .lease = must_have(relay_lease_postgres_new(log_link), "the lease"),
-        .bell = must_have(log_bell_postgres_new(log_link), "the bell"),
+        .bell = must_have(log_bell_postgres_new(bell_link), "the bell"),
         .store = must_have(event_store_postgres_new(log_link), "the log"),
         .bus = message_bus_rabbitmq_port(loop.bus),
         .name = STR("relay"),
@@ -164,6 +165,7 @@ int main(int argc, char **argv)
     message_bus_rabbitmq_free(loop.bus);
     topology_keeper_free(&keeper);
     postgres_free(house_link);
+    postgres_free(bell_link);
     postgres_free(log_link);
     arena_free(&arena);
     return exit_code;
