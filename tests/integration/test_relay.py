@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from daemon import BUILD, ROOT, Blocker, Daemon, Database, until
-from relay_fixtures import (FILL, append, database, done, fill, leads, lease, pending, renewed,  # noqa: F401
+from relay_fixtures import (FILL, RING, append, database, done, fill, leads, lease, pending, renewed,  # noqa: F401
                             sent_once, start, vhost)
 
 
@@ -90,6 +90,7 @@ def test_a_row_that_commits_late_is_not_stepped_over(database, vhost, start):
     start(vhost).wait_ready()
     slow = psycopg2.connect(database.conninfo)
     cursor = slow.cursor()
+    cursor.execute(RING)
     cursor.execute(FILL, {"first": 1, "last": 1, "category": "order", "kind": "event",
                           "type": "OrderPlaced", "meta": "{}"})
     fill(database, 2, 20)
