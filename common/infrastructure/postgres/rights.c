@@ -7,7 +7,9 @@
 
 #include "infrastructure/postgres/binary.h"
 
-#define EVERY_PROGRAM "usage comanda\nusage comanda_read\nselect comanda.migrations\n"
+#define EVERY_PROGRAM                                                \
+    "usage comanda\nusage comanda_read\nselect comanda.migrations\n" \
+    "execute comanda.log_at_home\n"
 #define HOW_THE_LOG_STANDS \
     "execute comanda.backlog\nexecute comanda.horizon_age_s\nexecute comanda.partition_months\n"
 #define WRITES_STREAMS \
@@ -56,7 +58,7 @@ static const struct {
      "\nselect comanda.saga_missing\nexecute comanda.backlog_s\nselect comanda.backlog"
      "\nexecute comanda.saga_instances\nselect comanda.events\nselect comanda.outbox"
      "\nselect comanda.leases\nselect comanda.timers\nselect comanda.log\nselect comanda.snapshots"
-     "\nselect comanda.suspects\nusage sandbox\nselect sandbox.journal"},
+     "\nexecute comanda.log_adopt\nselect comanda.suspects\nusage sandbox\nselect sandbox.journal"},
 };
 
 const char *rights_of(const char *program)
