@@ -177,10 +177,9 @@ int main(int argc, char **argv)
     struct topology_keeper keeper;
     make_keeper_or_exit(settings, &arena, &amqp, &topology, &keeper);
 
-    // One session for the log and the lease on it: of two, one might be at another server, and a
-    // checkpoint tell how far that one's log is published.
+    // One session for the log, the lease on it and the bell: of two, one might be at another
+    // server, and a checkpoint tell how far that one's log is published.
     struct postgres *log_link = open_postgres_or_exit(settings, LOG_REPLY_MS);
-    struct postgres *bell_link = open_postgres_or_exit(settings, LOG_REPLY_MS);
     struct postgres *house_link = open_postgres_or_exit(settings, 0);
     struct relay_house house = {
         .lease = must_have(relay_lease_postgres_new(house_link), "the housekeeping")};
@@ -193,7 +192,7 @@ int main(int argc, char **argv)
     struct message_bus_rabbitmq *aside = open_bus_or_exit(&amqp); // for what nobody takes
     const struct relay_ports ports = {
         .lease = must_have(relay_lease_postgres_new(log_link), "the lease"),
-        .bell = must_have(log_bell_postgres_new(bell_link), "the bell"),
+        .bell = must_have(log_bell_postgres_new(log_link), "the bell"),
         .store = must_have(event_store_postgres_new(log_link), "the log"),
         .bus = message_bus_rabbitmq_port(loop.bus),
         .name = STR("relay"),
@@ -225,7 +224,6 @@ int main(int argc, char **argv)
     message_bus_rabbitmq_free(aside);
     topology_keeper_free(&keeper);
     postgres_free(house_link);
-    postgres_free(bell_link);
     postgres_free(log_link);
     arena_free(&arena);
     return exit_code;
