@@ -73,6 +73,7 @@ static enum status handle(void *context, const struct incoming *messages, size_t
         return script.too_much;
     }
     script.sizes[script.batches++ % BATCHES_MAX] = count;
+    script.now = messages[0].now;
     struct message_result *made = arena_array(arena, count, sizeof(*made));
     for (size_t at = 0; at < count; at++) {
         bool later = str_eq(messages[at].type, STR("later"));

@@ -26,6 +26,7 @@ struct consumer_script {
     enum status too_much; // what more of them give
     size_t sizes[BATCHES_MAX];
     size_t batches;
+    instant_us now; // that the last batch's first message was given
     bool ready;
     int asked; // whether it is ready
 };

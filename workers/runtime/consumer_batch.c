@@ -94,6 +94,7 @@ static bool handle_listed(struct consumer_loop *loop, struct consumer_batch *bat
         struct incoming *listed = arena_array(&loop->work, count, sizeof(*listed));
         for (size_t each = 0; listed != NULL && each < count; each++) {
             listed[each] = batch->incoming[at[each]];
+            listed[each].now = runtime_now(); // what waited for a server sets its timers from here
         }
         int64_t began = monotonic_us();
         enum status status =

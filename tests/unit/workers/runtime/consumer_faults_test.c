@@ -23,6 +23,7 @@ Test(consumer_faults, given_a_store_that_is_away_when_it_is_back_then_the_batch_
     when_it_runs(suspects);
     cr_assert_eq(script.batches, 1);
     cr_assert_gt(runtime.now_ms, began, "it waits between its tries");
+    cr_assert_gt(script.now, began * 1000, "its timers are set from when it was decided");
     then_depths(0, 0, 0);
 }
 
