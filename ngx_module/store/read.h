@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads of many requests in one statement: streams of the log, idempotency keys, documents of the
-// read schema, pages of lists, whether the schema is ours, and whether the log is published.
+// read schema, pages of lists, whom the schema serves, and whether the log is published.
 #pragma once
 
+#include "infrastructure/postgres/migrate.h"
 #include "store/pool.h"
 
 struct ngx_http_comanda_reads;
@@ -44,10 +45,9 @@ struct ngx_http_comanda_read_answer {
     struct document document;         // READ_DOCUMENT: version 0: none
     const struct document *documents; // READ_PAGE
     size_t document_count;
-    // READ_SCHEMA: its version. READ_RELAY: seconds that the log has waited for it; -1: none has
-    // led.
-    int number;
-    struct str lacking; // READ_SCHEMA: what our role may not do, "" for nothing
+    int number;                // READ_RELAY: seconds that the log has waited for it; -1: none led
+    struct schema_range range; // READ_SCHEMA, as for lacking: what our role may not do, "" for
+    struct str lacking;        // nothing
 };
 
 // In a worker's init_process; NULL: no memory. share: whose these reads are.

@@ -124,8 +124,7 @@ int main(int argc, char **argv)
     struct postgres *log_link = open_postgres_or_exit(settings, 0);
     struct postgres *lease_link = open_postgres_or_exit(settings, LEASE_REPLY_MS);
     struct postgres *house_link = open_postgres_or_exit(settings, 0);
-    struct relay_house house = {
-        .lease = must_have(relay_lease_postgres_new(house_link), "the housekeeping")};
+    struct relay_house house = {.postgres = house_link};
     struct relay_loop loop = {
         .postgres = log_link,
         .leads = &house.leads,
@@ -154,7 +153,6 @@ int main(int argc, char **argv)
 
     relay_run_free(&loop.run);
     relay_free(relay);
-    relay_lease_postgres_free(house.lease);
     relay_lease_postgres_free(ports.lease);
     event_store_postgres_free(ports.store);
     message_bus_rabbitmq_free(loop.bus);

@@ -7,7 +7,9 @@
 
 #include "infrastructure/postgres/binary.h"
 
-#define EVERY_PROGRAM "usage comanda\nusage comanda_read\nselect comanda.migrations\n"
+#define EVERY_PROGRAM                                                \
+    "usage comanda\nusage comanda_read\nselect comanda.migrations\n" \
+    "select comanda.schema_versions\n"
 #define HOW_THE_LOG_STANDS \
     "execute comanda.backlog\nexecute comanda.horizon_age_s\nexecute comanda.partition_months\n"
 #define WRITES_STREAMS \
@@ -26,7 +28,8 @@
     "\nexecute comanda.lease_checkpoint\nexecute comanda.lease_end_stale" \
     "\nexecute comanda.lease_is_stale\nexecute comanda.lease_release"     \
     "\nexecute comanda.lease_renew\nexecute comanda.read_tail"            \
-    "\nexecute comanda.keep_partitions\nexecute comanda.trim"
+    "\nexecute comanda.keep_partitions\nexecute comanda.trim"             \
+    "\nexecute comanda.upkeep_step\nexecute comanda.upkeep_undone"
 #define SAGAS                                                       \
     "\nexecute comanda.claim_timers\nexecute comanda.sagas_missing" \
     "\nexecute comanda.sagas_parked\nexecute comanda.sagas_running"
