@@ -29,7 +29,8 @@
     "\nexecute comanda.lease_is_stale\nexecute comanda.lease_release"     \
     "\nexecute comanda.lease_renew\nexecute comanda.read_tail"            \
     "\nexecute comanda.keep_partitions\nexecute comanda.trim"             \
-    "\nexecute comanda.upkeep_step\nexecute comanda.upkeep_undone"
+    "\nexecute comanda.upkeep_step\nexecute comanda.upkeep_undone"        \
+    "\nexecute comanda.relay_sleep\nexecute comanda.relay_wake"
 #define SAGAS                                                       \
     "\nexecute comanda.claim_timers\nexecute comanda.sagas_missing" \
     "\nexecute comanda.sagas_parked\nexecute comanda.sagas_running"
