@@ -45,9 +45,10 @@ struct ngx_http_comanda_read_answer {
     struct document document;         // READ_DOCUMENT: version 0: none
     const struct document *documents; // READ_PAGE
     size_t document_count;
-    int number;                // READ_RELAY: seconds that the log has waited for it; -1: none led
-    struct schema_range range; // READ_SCHEMA, as for lacking: what our role may not do, "" for
-    struct str lacking;        // nothing
+    int number; // READ_RELAY: seconds that the log has waited for it; -1: none has led
+    bool held;  // READ_RELAY: it is a transaction that keeps the log back, not the relay
+    struct schema_range range; // READ_SCHEMA
+    struct str lacking;        // READ_SCHEMA: what our role may not do, "" for nothing
 };
 
 // In a worker's init_process; NULL: no memory. share: whose these reads are.

@@ -264,11 +264,24 @@ static struct postgres *bury_timers(struct log_subject *subject)
     return dump;
 }
 
+// What holds it, for whoever reads a failure.
+static const char *floor_state(struct log_subject *subject)
+{
+    return ask_sql(
+               subject,
+               "select format('%s, snapshot %s, %s alive, running %s', f, pg_current_snapshot(),"
+               " (select count(*) from comanda.timers t where t.due <= now()),"
+               " (select string_agg(concat_ws(' ', datname, backend_type, backend_xid, state,"
+               " left(query, 60)), '; ') from pg_stat_activity where backend_xid is not null))"
+               " from comanda.timers_floor f")
+        .data;
+}
+
 static void raise_floor(struct log_subject *subject)
 {
     long blocks = touched(subject);
     for (int tries = 0; blocks > DEAD_TIMERS / 400; tries++) {
-        cr_assert_lt(tries, 50, "the floor was never raised: %ld blocks", blocks);
+        cr_assert_lt(tries, 100, "%ld blocks; %s", blocks, floor_state(subject));
         usleep(100000);
         blocks = touched(subject);
     }

@@ -30,7 +30,7 @@ static const struct setting relay_items[] = {
     {"COMANDA_RELAY_WINDOW", SETTING_INTEGER, "1000", 1, RABBITMQ_WINDOW_MAX, NULL,
      "Messages on their way that the broker has not confirmed yet, at most"},
     {"COMANDA_RELAY_POLL", SETTING_MS, "50ms", 2, 5000, NULL,
-     "The longest pause between two looks at a quiet log"},
+     "How long a relay that sleeps waits for an append to ring before it looks by itself"},
     {"COMANDA_RELAY_STALE", SETTING_MS, "10s", 3000, 300000, NULL,
      "A leader that has not renewed its lease for so long is replaced"},
 };
