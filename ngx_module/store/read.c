@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads of many requests in one statement: streams of the log, idempotency keys, documents of the
-// read schema, pages of lists, whom the schema serves, and whether the log is published.
+// read schema, pages of lists, whom the schema serves, and how far what comes after is behind.
 #include "store/read.h"
 
 #include "domain/bounded_context.h"
@@ -223,6 +223,8 @@ static enum status encode(struct read_group *group)
     case READ_RELAY:
         return encode_plain(group, "edge_relay",
                             "select coalesce(behind_s, -1), held from comanda.relay_stands()");
+    case READ_BACKLOG:
+        return encode_plain(group, "edge_backlog", "select comanda.backlog_s()");
     case READ_KINDS:
         break;
     }
@@ -311,7 +313,7 @@ static enum status answer_page(struct read_group *group, const PGresult *result)
     return status;
 }
 
-// Of the schema or of the relay.
+// Of the schema, the relay or the backlog.
 static enum status answer_probe(struct read_group *group, const PGresult *result)
 {
     struct binary_row row = {.result = result};
@@ -325,7 +327,7 @@ static enum status answer_probe(struct read_group *group, const PGresult *result
         one.lacking = binary_bytes(&row, 2);
     } else {
         one.number = binary_int4(&row, 0);
-        one.held = binary_bool(&row, 1);
+        one.held = group->kind == READ_RELAY && binary_bool(&row, 1);
     }
     for (size_t i = 0; i < group->count && !row.bad; i++) {
         answer(group, i, STATUS_OK, &one);
@@ -346,6 +348,7 @@ static enum status read_result(struct read_group *group, const PGresult *result)
         return answer_page(group, result);
     case READ_SCHEMA:
     case READ_RELAY:
+    case READ_BACKLOG:
         return answer_probe(group, result);
     case READ_KINDS:
         break;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads of many requests in one statement: streams of the log, idempotency keys, documents of the
-// read schema, pages of lists, whom the schema serves, and whether the log is published.
+// read schema, pages of lists, whom the schema serves, and how far what comes after is behind.
 #pragma once
 
 #include "infrastructure/postgres/migrate.h"
@@ -16,6 +16,7 @@ enum read_kind {
     READ_PAGE,
     READ_SCHEMA,
     READ_RELAY, // of our schema only: an older one lacks the function
+    READ_BACKLOG,
     READ_KINDS
 };
 
@@ -45,8 +46,10 @@ struct ngx_http_comanda_read_answer {
     struct document document;         // READ_DOCUMENT: version 0: none
     const struct document *documents; // READ_PAGE
     size_t document_count;
-    int number; // READ_RELAY: seconds that the log has waited for it; -1: none has led
-    bool held;  // READ_RELAY: it is a transaction that keeps the log back, not the relay
+    // READ_RELAY: seconds that the log has waited for it; -1: none has led. READ_BACKLOG: seconds
+    // that the relay or a queue is behind.
+    int number;
+    bool held;                 // READ_RELAY: a transaction keeps the log back, not the relay
     struct schema_range range; // READ_SCHEMA
     struct str lacking;        // READ_SCHEMA: what our role may not do, "" for nothing
 };

@@ -191,7 +191,7 @@ def skip_backlog(house):
 
 
 QUEUES = ("comanda.saga", "comanda.projector", "comanda.payment", "comanda.inventory",
-          "comanda.shipping", "comanda.ordering", "comanda.unrouted")
+          "comanda.shipping", "comanda.ordering", "comanda.unroutable")
 
 
 class Broker:

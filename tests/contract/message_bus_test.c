@@ -7,170 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../support/counting_context.h"
-#include "../support/test_vhost.h"
-#include "base/arena.h"
-#include "base/monotonic.h"
-#include "infrastructure/memory/message_bus_memory.h"
-#include "infrastructure/rabbitmq/connection.h"
-#include "infrastructure/rabbitmq/message_bus_rabbitmq.h"
-#include "infrastructure/rabbitmq/topology_link.h"
-
-enum { WINDOW = 64, PREFETCH = 40, WAIT_MS = 30000, LINGER_MS = 50, RETRY_MS = 300 };
-
-// The broker under test with one bus; more can be opened beside it.
-struct subject {
-    struct arena arena;
-    struct topology topology;
-    struct memory_broker *memory; // NULL: RabbitMQ
-    struct test_vhost vhost;
-    struct rabbitmq_settings settings; // of that virtual host
-    struct message_bus_memory *memory_buses[4];
-    struct message_bus_rabbitmq *rabbitmq_buses[4];
-    size_t bus_count;
-};
-
-static void open_subject(struct subject *subject)
-{
-    *subject = (struct subject){0};
-    arena_init(&subject->arena, 64 * 1024, 64 * 1024 * 1024);
-    struct topology_options options = {
-        .registry = &counting_registry,
-        .retry_ms = {RETRY_MS, 60000, 60000},
-    };
-    cr_assert_eq(topology_make(&options, &subject->arena, &subject->topology), STATUS_OK);
-}
-
-static void open_memory(struct subject *subject)
-{
-    open_subject(subject);
-    subject->memory = memory_broker_new(&subject->topology);
-}
-
-static void open_rabbitmq(struct subject *subject)
-{
-    open_subject(subject);
-    struct rabbitmq_connection *connection;
-    char cause[RABBITMQ_CAUSE_MAX] = "";
-    struct str fault;
-    test_vhost_make(&subject->vhost);
-    cr_assert_eq(rabbitmq_settings_read(str_from(subject->vhost.url), &subject->arena,
-                                        &subject->settings, &fault),
-                 STATUS_OK);
-    subject->settings.window = WINDOW;
-    subject->settings.prefetch = PREFETCH;
-    cr_assert_eq(rabbitmq_connection_open(&subject->settings, "declare", &connection, cause),
-                 STATUS_OK, "%s", cause);
-    struct topology_report report;
-    cr_assert_eq(topology_declare(connection, &subject->topology, &report), STATUS_OK, "%s",
-                 report.cause);
-    rabbitmq_connection_close(connection);
-}
-
-static struct message_bus *open_bus(struct subject *subject, const char *queue)
-{
-    size_t at = subject->bus_count++;
-    if (subject->memory != NULL) {
-        subject->memory_buses[at] =
-            message_bus_memory_new(subject->memory, str_from(queue), WINDOW, PREFETCH);
-        cr_assert_not_null(subject->memory_buses[at]);
-        return message_bus_memory_port(subject->memory_buses[at]);
-    }
-    subject->rabbitmq_buses[at] = message_bus_rabbitmq_new(&subject->settings, str_from(queue));
-    cr_assert_not_null(subject->rabbitmq_buses[at]);
-    return message_bus_rabbitmq_port(subject->rabbitmq_buses[at]);
-}
-
-// As when its process dies: nothing more is acknowledged.
-static void close_bus(struct subject *subject, size_t at)
-{
-    message_bus_memory_free(subject->memory_buses[at]);
-    message_bus_rabbitmq_free(subject->rabbitmq_buses[at]);
-    subject->memory_buses[at] = NULL;
-    subject->rabbitmq_buses[at] = NULL;
-}
-
-static void close_subject(struct subject *subject)
-{
-    for (size_t i = 0; i < subject->bus_count; i++) {
-        close_bus(subject, i);
-    }
-    if (subject->memory == NULL) {
-        test_vhost_drop(&subject->vhost);
-    }
-    memory_broker_free(subject->memory);
-    arena_free(&subject->arena);
-}
-
-static struct uuid id_of(uint32_t number)
-{
-    struct uuid id = {.bytes = {1, 2, 3, 4, 5, 6, 0x70, 8, 0x80}};
-    memcpy(id.bytes + 12, &number, sizeof(number));
-    return id;
-}
-
-static struct message event(uint32_t number, const char *key)
-{
-    return (struct message){
-        .id = id_of(number),
-        .exchange = STR("comanda.events"),
-        .routing_key = str_from(key),
-        .content_type = STR("application/cloudevents+json"),
-        .body = STR("{\"a\":\"\xc3\xa9\"}"),
-    };
-}
-
-static void publish_all(struct message_bus *bus, const struct message *messages, size_t count)
-{
-    enum publish_outcome outcomes[512];
-    cr_assert_eq(message_bus_publish(bus, messages, count, WAIT_MS, outcomes), STATUS_OK);
-    for (size_t i = 0; i < count; i++) {
-        cr_assert_eq(outcomes[i], PUBLISHED);
-    }
-}
-
-static void publish_events(struct message_bus *bus, uint32_t from, uint32_t to, const char *key)
-{
-    for (uint32_t number = from; number < to; number++) {
-        struct message message = event(number, key);
-        publish_all(bus, &message, 1);
-    }
-}
-
-static struct message *receive(struct subject *subject, struct message_bus *bus, size_t max,
-                               int wait_ms, size_t *count)
-{
-    struct message *messages = NULL;
-    *count = 0;
-    cr_assert_eq(
-        message_bus_receive(bus, max, wait_ms, LINGER_MS, &subject->arena, &messages, count),
-        STATUS_OK);
-    return messages;
-}
-
-// Exactly so many, however many calls it takes.
-static struct message *receive_exactly(struct subject *subject, struct message_bus *bus,
-                                       size_t wanted)
-{
-    struct message *all = arena_array(&subject->arena, wanted + 1, sizeof(*all));
-    size_t have = 0;
-    for (int tries = 0; tries < 20 && have < wanted; tries++) {
-        size_t count;
-        struct message *some = receive(subject, bus, wanted - have, WAIT_MS, &count);
-        for (size_t i = 0; i < count; i++) {
-            all[have++] = some[i];
-        }
-    }
-    cr_assert_eq(have, wanted, "%zu of %zu came", have, wanted);
-    return all;
-}
-
-static void assert_nothing_comes(struct subject *subject, struct message_bus *bus)
-{
-    size_t count;
-    receive(subject, bus, 10, 300, &count);
-    cr_assert_eq(count, 0);
-}
+#include "../support/bus_subject.h"
 
 static void what_is_published_comes_as_it_was(struct subject *subject)
 {
@@ -249,28 +86,6 @@ static void a_batch_larger_than_the_window_is_published_in_order(struct subject 
         cr_assert_eq(message_bus_ack(bus, got[count - 1].delivery_tag, true), STATUS_OK);
     }
     assert_nothing_comes(subject, bus);
-}
-
-static void what_nobody_wants_goes_to_the_unrouted(struct subject *subject)
-{
-    struct message_bus *bus = open_bus(subject, "comanda.unrouted");
-    publish_events(bus, 20, 21, "other.Thing");
-    struct message *got = receive_exactly(subject, bus, 1);
-    cr_assert(uuid_eq(got->id, id_of(20)));
-    cr_assert(str_eq(got->routing_key, STR("other.Thing")));
-}
-
-static void what_nobody_can_take_is_returned(struct subject *subject)
-{
-    struct message_bus *bus = open_bus(subject, "comanda.projector");
-    struct message messages[3] = {event(30, "meter.X"), event(31, ""), event(32, "meter.X")};
-    messages[1].exchange = TOPOLOGY_DEAD_EXCHANGE; // and nothing is bound with this key
-    messages[1].routing_key = STR("comanda.nobody");
-    enum publish_outcome outcomes[3];
-    cr_assert_eq(message_bus_publish(bus, messages, 3, WAIT_MS, outcomes), STATUS_OK);
-    cr_assert_eq(outcomes[0], PUBLISHED);
-    cr_assert_eq(outcomes[1], RETURNED);
-    cr_assert_eq(outcomes[2], PUBLISHED);
 }
 
 static void unacknowledged_messages_come_again(struct subject *subject)
@@ -433,30 +248,11 @@ static void a_bus_without_a_queue_receives_nothing(struct subject *subject)
     cr_assert_eq(message_bus_tick(bus), STATUS_OK);
 }
 
-// Each promise once for each adapter.
-#define PROMISE(promise)                \
-    Test(message_bus_memory, promise)   \
-    {                                   \
-        struct subject subject;         \
-        open_memory(&subject);          \
-        promise(&subject);              \
-        close_subject(&subject);        \
-    }                                   \
-    Test(message_bus_rabbitmq, promise) \
-    {                                   \
-        struct subject subject;         \
-        open_rabbitmq(&subject);        \
-        promise(&subject);              \
-        close_subject(&subject);        \
-    }
-
 PROMISE(what_is_published_comes_as_it_was)
 PROMISE(attempts_travel_with_a_message)
 PROMISE(a_message_without_id_comes_with_none)
 PROMISE(large_bodies_come_whole)
 PROMISE(a_batch_larger_than_the_window_is_published_in_order)
-PROMISE(what_nobody_wants_goes_to_the_unrouted)
-PROMISE(what_nobody_can_take_is_returned)
 PROMISE(unacknowledged_messages_come_again)
 PROMISE(one_ack_leaves_the_others_unacknowledged)
 PROMISE(a_paused_bus_leaves_everything_to_others)

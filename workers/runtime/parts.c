@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "infrastructure/postgres/backlog_register_postgres.h"
 #include "infrastructure/postgres/connection.h"
 #include "infrastructure/postgres/event_store_postgres.h"
 #include "infrastructure/postgres/migrate.h"
@@ -26,6 +27,8 @@ static void open_postgres(struct parts *parts, const struct settings *settings)
     parts->store = parts->postgres == NULL ? NULL : event_store_postgres_new(parts->postgres);
     parts->suspects =
         parts->postgres == NULL ? NULL : suspect_register_postgres_new(parts->postgres);
+    parts->backlog =
+        parts->postgres == NULL ? NULL : backlog_register_postgres_new(parts->postgres);
 }
 
 void parts_need_postgres(struct runtime *runtime)
@@ -44,7 +47,8 @@ void parts_make_or_exit(struct parts *parts, struct runtime *runtime, const char
     parts->amqp = amqp_settings_read(settings, &parts->arena);
     parts->amqp.prefetch = (int)settings_int(settings, "COMANDA_PREFETCH");
     parts->bus = message_bus_rabbitmq_new(&parts->amqp, str_from(queue));
-    if (parts->store == NULL || parts->suspects == NULL || parts->bus == NULL) {
+    if (parts->store == NULL || parts->suspects == NULL || parts->backlog == NULL ||
+        parts->bus == NULL) {
         log_line(LOG_ERROR, "no memory for the connections");
         exit(EXIT_FAILURE);
     }
@@ -54,6 +58,7 @@ void parts_make_or_exit(struct parts *parts, struct runtime *runtime, const char
 void parts_free(struct parts *parts)
 {
     message_bus_rabbitmq_free(parts->bus);
+    backlog_register_postgres_free(parts->backlog);
     suspect_register_postgres_free(parts->suspects);
     event_store_postgres_free(parts->store);
     postgres_free(parts->postgres);
@@ -150,6 +155,7 @@ struct consumer parts_consumer(struct parts *parts, const char *queue)
                              .bus = message_bus_rabbitmq_port(parts->bus),
                              .store = parts->store,
                              .suspects = parts->suspects,
+                             .backlog = parts->backlog,
                              .ready = parts_ready,
                              .dependencies = parts,
                              .bus_cause = bus_cause,

@@ -3,18 +3,20 @@
 #include "infrastructure/postgres/log_bell_postgres.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "infrastructure/postgres/binary.h"
 
-enum { SCRATCH_BLOCK = 4096, SCRATCH_MAX = 64 * 1024 };
+enum { SCRATCH_BLOCK = 4096, SCRATCH_MAX = 64 * 1024, SNAPSHOT_MAX = 256 };
 
 struct log_bell_postgres {
     struct log_bell base;
     struct postgres *postgres;
     struct arena scratch;
-    unsigned listens; // the session that listens; 0: none does
-    unsigned sleeps;  // the session that has said that we sleep; 0: none has
-    int64_t seen;     // the last position given out when it was looked last
+    unsigned listens;        // the session that listens; 0: none does
+    unsigned sleeps;         // the session that has said that we sleep; 0: none has
+    char seen[SNAPSHOT_MAX]; // the snapshot of the last look; too long a one is not kept
+    size_t seen_len;
 };
 
 static struct log_bell_postgres *self(struct log_bell *bell)
@@ -43,10 +45,16 @@ static enum status listen_once(struct log_bell_postgres *bell)
     return status;
 }
 
-// The last position that was given out, or NULL when this is no time to sleep.
+static void keep_snapshot(struct log_bell_postgres *bell, struct str shown)
+{
+    bell->seen_len = shown.len <= SNAPSHOT_MAX ? shown.len : 0;
+    memcpy(bell->seen, shown.data, bell->seen_len);
+}
+
+// The snapshot that shows nothing to read, or NULL when this is no time to sleep.
 static enum status ask(struct log_bell_postgres *bell, struct log_cursor after, bool *asleep)
 {
-    static const Oid types[] = {OID_INT4, OID_XID8, OID_INT8, OID_INT8};
+    static const Oid types[] = {OID_INT4, OID_XID8, OID_INT8, OID_TEXT};
     struct statement statement;
     struct binary_params params;
     PGresult *result = NULL;
@@ -57,7 +65,7 @@ static enum status ask(struct log_bell_postgres *bell, struct log_cursor after, 
     binary_param_int8(&params, (int64_t)after.tx);
     binary_param_int8(&params, after.position);
     if (is_asleep(bell)) {
-        binary_param_int8(&params, bell->seen);
+        binary_param_bytes(&params, (struct str){bell->seen, bell->seen_len});
     } else {
         binary_param_null(&params);
     }
@@ -69,8 +77,10 @@ static enum status ask(struct log_bell_postgres *bell, struct log_cursor after, 
     }
     struct binary_row row = {.result = result};
     *asleep = PQntuples(result) == 1 && !PQgetisnull(result, 0, 0);
-    bell->seen = *asleep ? binary_int8(&row, 0) : 0;
     bell->sleeps = *asleep ? postgres_session(bell->postgres) : 0;
+    if (*asleep) {
+        keep_snapshot(bell, binary_bytes(&row, 0));
+    }
     PQclear(result);
     return row.bad ? STATUS_MALFORMED : STATUS_OK;
 }

@@ -6,28 +6,29 @@
 -- is missed, and as long as the relay is awake nobody sends anything: NOTIFY makes commits wait for
 -- each other.
 
--- Says that the relay sleeps, having read up to the cursor: gives the last position that was given
--- out. NULL: it shall not sleep, somebody is appending or rows wait, settled or not. seen: what it
--- gave when it was asked before, by a session that sleeps already; NULL: it does not.
-create function comanda.relay_sleep(after_epoch int4, after_tx xid8, after_position int8, seen int8)
-returns int8 language plpgsql volatile security definer
+-- Says that the relay sleeps, having read up to the cursor. NULL: it shall not, somebody is appending
+-- or rows wait, settled or not. Else the snapshot that showed none, for the next call of a session that
+-- sleeps already (seen; NULL: it does not): where it is the same, nothing has committed since.
+create function comanda.relay_sleep(after_epoch int4, after_tx xid8, after_position int8, seen text)
+returns text language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
 declare
-    last int8;
+    shown text;
 begin
     if seen is null and not pg_try_advisory_lock(hashtext('comanda.sleep'), hashtext('relay')) then
         return null;
     end if;
-    -- Each statement has a snapshot of its own: what committed before the lock was ours is seen.
-    select s.last_value into last from comanda.event_position s;
-    if last is distinct from seen and exists (
+    -- Each statement has a snapshot of its own: what committed before the lock was ours is seen, and
+    -- whatever commits between these two, seen or not, makes the next snapshot another one.
+    shown := pg_current_snapshot()::text;
+    if shown is distinct from seen and exists (
             select from comanda.events e
             where (e.epoch, e.tx, e.position) > (after_epoch, after_tx, after_position)) then
         perform pg_advisory_unlock(hashtext('comanda.sleep'), hashtext('relay'));
         return null;
     end if;
-    return last;
+    return shown;
 end $$;
 
 -- Only for a session that sleeps.
@@ -36,9 +37,9 @@ set search_path = pg_catalog, pg_temp as $$
     select pg_advisory_unlock(hashtext('comanda.sleep'), hashtext('relay'))
 $$;
 
-revoke execute on function comanda.relay_sleep(int4, xid8, int8, int8), comanda.relay_wake()
+revoke execute on function comanda.relay_sleep(int4, xid8, int8, text), comanda.relay_wake()
     from public;
-grant execute on function comanda.relay_sleep(int4, xid8, int8, int8), comanda.relay_wake()
+grant execute on function comanda.relay_sleep(int4, xid8, int8, text), comanda.relay_wake()
     to comanda_relay, comanda_operator;
 
 -- As in 0013, but for the first statement.
