@@ -148,6 +148,14 @@ static void finish_down(struct probe *probe, struct str detail)
     finish(probe, &down);
 }
 
+// Where no session serves, the server may have said why.
+static struct str down_detail(ngx_http_request_t *r, struct str detail)
+{
+    const struct ngx_http_comanda_postgres *postgres = ngx_http_comanda_store_of(r)->postgres;
+    const char *refusal = ngx_http_comanda_postgres_refusal(postgres);
+    return refusal == NULL ? detail : str_from(refusal);
+}
+
 static void take_relay(struct ngx_http_comanda_read *read, enum status status,
                        const struct ngx_http_comanda_read_answer *answer)
 {
@@ -198,7 +206,7 @@ static void take_schema(struct ngx_http_comanda_read *read, enum status status,
         status = ngx_http_comanda_read_start(probe->reads, &probe->read);
     }
     if (status != STATUS_OK) {
-        finish_down(probe, str_from(status_text(status)));
+        finish_down(probe, down_detail(probe->request, str_from(status_text(status))));
     }
 }
 
@@ -215,7 +223,7 @@ static void pass_deadline(ngx_event_t *event)
 {
     struct probe *probe = event->data;
     ngx_http_comanda_read_cancel(probe->reads, &probe->read);
-    finish_down(probe, STR("no answer within a second"));
+    finish_down(probe, down_detail(probe->request, STR("no answer within a second")));
 }
 
 static struct probe *start_probe(ngx_http_request_t *r, struct ngx_http_comanda_reads *reads)
@@ -248,7 +256,7 @@ static ngx_int_t serve_ready(ngx_http_request_t *r)
     }
     enum status status = ngx_http_comanda_read_start(store->command_reads, &probe->read);
     if (status != STATUS_OK) {
-        return answer_down(r, str_from(status_text(status)));
+        return answer_down(r, down_detail(r, str_from(status_text(status))));
     }
     ngx_add_timer(&probe->deadline, READY_TIMEOUT_MS);
     r->main->count++;

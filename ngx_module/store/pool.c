@@ -165,6 +165,11 @@ ngx_uint_t ngx_http_comanda_postgres_kept_aside(const struct ngx_http_comanda_po
     return postgres->abandoned_count;
 }
 
+const char *ngx_http_comanda_postgres_refusal(const struct ngx_http_comanda_postgres *postgres)
+{
+    return postgres->refusal;
+}
+
 bool ngx_http_comanda_postgres_is_stuck(const struct ngx_http_comanda_postgres *postgres)
 {
     return postgres->abandoned_count >= postgres->abandoned_max;
@@ -177,10 +182,20 @@ static void count(struct ngx_http_comanda_postgres *postgres)
     int64_t ready = 0;
     postgres->open = 0;
     for (ngx_uint_t i = 0; i < postgres->connection_count; i++) {
-        postgres->open += postgres->connections[i].state >= CONNECTION_IDLE;
+        const struct ngx_http_comanda_connection *connection = &postgres->connections[i];
+        postgres->open += connection->state >= CONNECTION_IDLE && connection->settled;
         ready += postgres->connections[i].ready;
     }
     ngx_http_comanda_metric_set(postgres->connections_ready, ready);
+}
+
+void ngx_http_comanda_postgres_refused(struct ngx_http_comanda_postgres *postgres,
+                                       const char *refusal)
+{
+    if (refusal != NULL && refusal != postgres->refusal) {
+        postgres->complained = false; // another cause than the one that was told
+    }
+    postgres->refusal = refusal;
 }
 
 // The others have waited for the first one, which tries more often.
@@ -239,7 +254,7 @@ void ngx_http_comanda_postgres_closed(struct ngx_http_comanda_connection *connec
                                       const char *why)
 {
     struct ngx_http_comanda_postgres *postgres = connection->postgres;
-    bool was_open = connection->state >= CONNECTION_IDLE;
+    bool was_open = connection->state >= CONNECTION_IDLE && connection->settled;
     connection->state = CONNECTION_CLOSED;
     connection->ready = false;
     ngx_http_comanda_metric_add(postgres->losses, 1);

@@ -81,5 +81,9 @@ ngx_msec_t ngx_http_comanda_postgres_budget(const struct ngx_http_comanda_postgr
 // with the writes on their way they are never more than comanda_postgres abandoned=.
 ngx_uint_t ngx_http_comanda_postgres_kept_aside(const struct ngx_http_comanda_postgres *postgres);
 
+// Why the server's log is none for this program, and what to do: no session serves. NULL: it is
+// one, as far as is known.
+const char *ngx_http_comanda_postgres_refusal(const struct ngx_http_comanda_postgres *postgres);
+
 // So many are that no write begins.
 bool ngx_http_comanda_postgres_is_stuck(const struct ngx_http_comanda_postgres *postgres);

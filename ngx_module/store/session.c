@@ -91,7 +91,6 @@ static void opened(struct ngx_http_comanda_connection *connection)
     connection->prepared_count = 0;
     connection->warmed_up = 0;
     ngx_http_comanda_abandoned_leave_others(connection->postgres, connection->pg);
-    ngx_http_comanda_postgres_opened(connection);
     settle(connection);
 }
 
@@ -123,6 +122,7 @@ void ngx_http_comanda_connection_open(struct ngx_http_comanda_connection *connec
         ngx_del_timer(&connection->retry);
     }
     connection->state = CONNECTION_OPENING;
+    connection->settled = false;
     // Asking for Kerberos tickets reads files and sockets; a conninfo that wants it may say so.
     connection->pg = session_connect_start(&(struct session_options){
         .conninfo = postgres->conninfo,
@@ -210,6 +210,11 @@ static void take_settings(struct ngx_http_comanda_call *call, enum status status
         ngx_queue_data(call, struct ngx_http_comanda_connection, warm_up);
     (void)result;
     connection->settled = status == STATUS_OK;
+    ngx_http_comanda_postgres_refused(connection->postgres,
+                                      connection->settled ? NULL : session_refusal(call->sqlstate));
+    if (connection->settled) {
+        ngx_http_comanda_postgres_opened(connection);
+    }
 }
 
 // Before all else: what bytes mean in this session.
@@ -228,7 +233,9 @@ static void settle(struct ngx_http_comanda_connection *connection)
 static void warm_up(struct ngx_http_comanda_connection *connection)
 {
     if (!connection->settled) {
-        lose(connection, "a session's settings are refused", STATUS_UNAVAILABLE);
+        const char *refusal = connection->postgres->refusal;
+        lose(connection, refusal == NULL ? "a session's settings are refused" : refusal,
+             STATUS_UNAVAILABLE);
         return;
     }
     if (connection->warmed_up < connection->postgres->warm_up_count) {
@@ -263,6 +270,9 @@ static enum status judge(struct ngx_http_comanda_call *call, const PGresult *res
     }
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     ngx_cpystrn((u_char *)call->sqlstate, (u_char *)sqlstate, sizeof(call->sqlstate));
+    if (session_refusal(call->sqlstate) != NULL) {
+        return STATUS_REFUSED; // the pool tells it once
+    }
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "comanda: PostgreSQL refused \"%s\": %s %s",
                   call->statement.name, call->sqlstate, message == NULL ? "" : message);
     return STATUS_REFUSED;

@@ -45,8 +45,10 @@ struct ngx_http_comanda_abandoned {
     ngx_connection_t *c;
 };
 
-// What the pool is told: there is a session, it may serve, it is gone, it was given back, it is
-// idle again.
+// What the pool is told: why the log is none for us (NULL: it is one), there is a session whose
+// settings are ours, it may serve, it is gone, it was given back, it is idle again.
+void ngx_http_comanda_postgres_refused(struct ngx_http_comanda_postgres *postgres,
+                                       const char *refusal);
 void ngx_http_comanda_postgres_opened(struct ngx_http_comanda_connection *connection);
 void ngx_http_comanda_postgres_ready(struct ngx_http_comanda_connection *connection);
 void ngx_http_comanda_postgres_closed(struct ngx_http_comanda_connection *connection,
@@ -105,6 +107,7 @@ struct ngx_http_comanda_postgres {
     const struct statement *warm_ups;              // what each new session runs before it serves
     ngx_uint_t warm_up_count;
     ngx_msec_t down_since; // valid while open is 0
+    const char *refusal;   // of the last session's settings, if it was for the log's sake
     ngx_uint_t open;       // sessions; those that get ready too
     bool shut;
     bool complained; // the log says already that it is away

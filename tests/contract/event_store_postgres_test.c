@@ -247,6 +247,23 @@ POSTGRES_STORE(lost, given_a_session_ended_while_idle_then_the_next_call_connect
     log_subject_close(&other);
 }
 
+// The next session may be at a standby that was promoted without the rows that were read.
+POSTGRES_STORE(lost, given_a_session_ended_after_reading_then_what_was_decided_is_not_appended)
+{
+    struct uuid stream = new_id();
+    append_one(subject, an_event(subject, stream, 0));
+    cr_assert_eq(read_all(subject, stream).count, 1);
+    unsigned session = event_store_session(subject->store);
+    postgres_close(subject->postgres);
+    struct append_verdict verdict;
+    struct log_item *item = an_event(subject, stream, 1);
+    cr_assert_eq(event_store_append(subject->store, &item->item, 1, &subject->arena, &verdict),
+                 STATUS_UNAVAILABLE);
+    cr_assert_gt(event_store_session(subject->store), session);
+    cr_assert_eq(read_all(subject, stream).count, 1);
+    cr_assert_eq(append_one(subject, item).outcome, APPENDED);
+}
+
 Test(lost_postgres, given_no_server_then_nothing_was_done)
 {
     struct postgres *postgres = postgres_new(

@@ -221,14 +221,18 @@ POSTGRES_STORE(order_fault, given_a_transaction_that_writes_before_it_loads_then
     log_subject_close(&rival);
 }
 
-// Whether a checkpoint with an old fence is refused and moves nothing.
+// Whether a checkpoint with an old fence is refused and moves nothing, in the very session that was
+// given it: `comandactl log adopt` takes it back so.
 static bool old_fence_moves_nothing(struct log_subject *subject)
 {
     struct relay_lease *relay = relay_lease_postgres_new(subject->postgres);
-    struct lease first = {0}, second = {0}, third = {0};
+    struct lease first = {0}, third = {0};
     struct str name = subject->tenant;
+    char sql[160];
     cr_assert_eq(relay_lease_acquire(relay, name, STR("first"), 60, &first), STATUS_OK);
-    cr_assert_eq(relay_lease_acquire(relay, name, STR("second"), 60, &second), STATUS_OK);
+    snprintf(sql, sizeof(sql), "update comanda.leases set fence = fence + 1 where name = '%.*s'",
+             STR_FMT(name));
+    run_sql(subject, sql);
     struct log_cursor at = {.epoch = 1, .tx = 9, .position = 9};
     enum status status = relay_lease_checkpoint(relay, name, first.fence, at);
     cr_assert_eq(relay_lease_acquire(relay, name, STR("third"), 60, &third), STATUS_OK);
@@ -239,6 +243,36 @@ static bool old_fence_moves_nothing(struct log_subject *subject)
 POSTGRES_STORE(fence_fault, given_an_old_fence_then_it_moves_nothing)
 {
     cr_assert(old_fence_moves_nothing(subject));
+}
+
+// Whether the session is compared too, see relay_lease_test.c.
+static bool other_session_moves_nothing(struct log_subject *subject)
+{
+    struct log_subject other;
+    log_subject_open_beside(&other, subject);
+    struct relay_lease *relay = relay_lease_postgres_new(subject->postgres);
+    struct relay_lease *late = relay_lease_postgres_new(other.postgres);
+    struct lease lease = {0};
+    struct str name = subject->tenant;
+    cr_assert_eq(relay_lease_acquire(relay, name, STR("one"), 60, &lease), STATUS_OK);
+    struct log_cursor at = {.epoch = 1, .tx = 9, .position = 9};
+    enum status status = relay_lease_checkpoint(late, name, lease.fence, at);
+    relay_lease_postgres_free(late);
+    relay_lease_postgres_free(relay);
+    log_subject_close(&other);
+    return status == STATUS_FENCED;
+}
+
+POSTGRES_STORE(fence_fault, given_the_session_ignored_then_the_check_is_red)
+{
+    cr_assert(other_session_moves_nothing(subject));
+    struct fault fault = {0};
+    plant(subject, &fault, "lease_checkpoint",
+          "current_setting(comanda.lease_mark(lease), true) is distinct from held_fence::text",
+          "false");
+    bool kept = other_session_moves_nothing(subject);
+    heal(subject, &fault);
+    cr_assert_not(kept, "the fault was not seen");
 }
 
 POSTGRES_STORE(fence_fault, given_the_fence_ignored_then_the_check_is_red)

@@ -315,7 +315,7 @@ POSTGRES_STORE(plan, given_functions_that_guide_the_planner_then_none_lets_it_co
     cr_assert_geq(ask_number(subject, "select count(*) from pg_proc p where p.pronamespace ="
                                       " 'comanda'::regnamespace and 'jit=off' ="
                                       " any (p.proconfig)"),
-                  8);
+                  9);
 }
 
 POSTGRES_STORE(epoch, given_rows_of_an_older_epoch_then_they_are_settled_and_come_first)

@@ -68,7 +68,8 @@ static void drop_database(struct log_subject *subject, struct database *database
 
 static struct postgres *open_database(const struct database *database)
 {
-    return postgres_new(&(struct postgres_options){.conninfo = database->conninfo});
+    return postgres_new(
+        &(struct postgres_options){.conninfo = database->conninfo, .any_log = true});
 }
 
 struct migrator {

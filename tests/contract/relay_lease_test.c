@@ -162,6 +162,22 @@ BOTH_LEASES(given_a_stale_leader_when_the_standby_takes_over_then_the_old_fence_
     cr_assert_eq(acquire(relays->standby, relays->name, STALE_S).checkpoint.position, 7);
 }
 
+// What a relay remembers after its connection was lost: the next one may lead to another server.
+BOTH_LEASES(given_another_session_when_it_shows_the_leaders_fence_then_it_moves_nothing)
+{
+    struct lease first = acquire(relays->leader, relays->name, STALE_S);
+    struct log_cursor at = {.epoch = 1, .tx = 1000, .position = 7};
+    struct relay_lease *other = relays->standby;
+    cr_assert_eq(relay_lease_checkpoint(other, relays->name, first.fence, at), STATUS_FENCED);
+    cr_assert_eq(relay_lease_release(other, relays->name, first.fence), STATUS_FENCED);
+    cr_assert_eq(relay_lease_renew(other, relays->name, first.fence), STATUS_FENCED);
+    cr_assert_eq(relay_lease_renew(relays->leader, relays->name, first.fence), STATUS_OK);
+    cr_assert_eq(relay_lease_release(relays->leader, relays->name, first.fence), STATUS_OK);
+    cr_assert_eq(relay_lease_checkpoint(relays->leader, relays->name, first.fence, at),
+                 STATUS_FENCED);
+    cr_assert_eq(acquire(other, relays->name, STALE_S).checkpoint.position, 0);
+}
+
 BOTH_LEASES(given_a_fresh_lease_when_the_standby_asks_then_the_leader_stays)
 {
     struct lease first = acquire(relays->leader, relays->name, 4);
@@ -202,6 +218,24 @@ Test(lease_postgres,
     cr_assert(again.held);
     cr_assert_gt(again.fence, lease.fence);
     cr_assert_not(acquire(relays.standby, relays.name, STALE_S).held);
+    close_relays(&relays);
+}
+
+// Nobody has taken the lease since, and still: the server may be another one.
+Test(lease_postgres, given_a_leader_whose_connection_is_cut_when_it_goes_on_then_it_moves_nothing)
+{
+    struct relays relays = {0};
+    open_postgres(&relays);
+    struct log_cursor at = {.epoch = 1, .tx = 1000, .position = 7};
+    struct lease lease = acquire(relays.leader, relays.name, STALE_S);
+    postgres_close(relays.leader_session);
+    cr_assert_eq(relay_lease_checkpoint(relays.leader, relays.name, lease.fence, at),
+                 STATUS_FENCED);
+    postgres_close(relays.leader_session);
+    cr_assert_eq(relay_lease_release(relays.leader, relays.name, lease.fence), STATUS_FENCED);
+    struct lease again = acquire(relays.leader, relays.name, STALE_S);
+    cr_assert_eq(again.checkpoint.position, 0);
+    cr_assert_eq(relay_lease_checkpoint(relays.leader, relays.name, again.fence, at), STATUS_OK);
     close_relays(&relays);
 }
 

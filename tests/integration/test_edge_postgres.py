@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The edge at PostgreSQL servers that are not as one would wish: other defaults, a standby first, a
 promotion, a synchronous standby that never confirms."""
-import contextlib
 import json
 import os
-import pathlib
 import signal
 import subprocess
 
-import psycopg2
 import pytest
 
-from daemon import BUILD, Database, free_port, until
+from daemon import BUILD, Database, until
 from edge import Edge, Shop, order_body, together
-from nginx import processes, server_user
+from nginx import processes
+from standby import Standby, ask
 from test_edge_faults import Servers
 from test_edge_long_streams import COUNTERS, counter, kept, look
 
-BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
 NAME = "Açaí São João"
 
 DEFAULTS = {"client_encoding": "LATIN1", "DateStyle": "German", "IntervalStyle": "iso_8601",
@@ -103,61 +100,6 @@ def servers():
     made.remove()
 
 
-def ask(conninfo, sql):
-    connection = psycopg2.connect(conninfo)
-    connection.autocommit = True
-    cursor = connection.cursor()
-    cursor.execute(sql)
-    rows = cursor.fetchall() if cursor.description else []
-    connection.close()
-    return rows
-
-
-class Standby:
-    """A streaming one of the file's server."""
-
-    def __init__(self, servers):
-        self.user = server_user()
-        self.port = free_port()
-        self.folder = (servers.link / "postgres").resolve().parent / "standby"
-        self.conninfo = servers.postgres_superuser.replace(f"port={servers.postgres_port}",
-                                                           f"port={self.port}")
-        self.call(BIN / "pg_basebackup", "-D", self.folder, "-R", "-X", "stream", "-c", "fast",
-                  "--no-sync", "-d", servers.postgres_superuser.replace("dbname=postgres", ""))
-        self.child = subprocess.Popen([BIN / "postgres", "-D", self.folder, "-c", f"port={self.port}"],
-                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                      **self.as_user())
-        until(self.recovers, "the standby answers")
-
-    def as_user(self):
-        if not self.user:
-            return {}
-        return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
-
-    def call(self, *command):
-        subprocess.run(command, check=True, capture_output=True, timeout=60, cwd="/", **self.as_user())
-
-    def recovers(self):
-        with contextlib.suppress(psycopg2.OperationalError):
-            return ask(self.conninfo, "select pg_is_in_recovery()")[0][0]
-
-    def stop_answering(self):
-        """The kernel still takes connections, as it does for a while where a machine is stuck."""
-        self.child.send_signal(signal.SIGSTOP)
-
-    def go_on(self):
-        self.child.send_signal(signal.SIGCONT)
-
-    def promote(self):
-        ask(self.conninfo, "select pg_promote()")
-
-    def remove(self):
-        self.go_on()
-        self.child.send_signal(signal.SIGQUIT)
-        self.child.wait(timeout=60)
-        subprocess.run(["rm", "-rf", str(self.folder)], check=False)
-
-
 def out_now(servers):
     """The edge's: a drop of an earlier test's database or an autovacuum may wait there too."""
     return ask(servers.postgres_superuser, "select count(*) from pg_stat_activity"
@@ -239,9 +181,7 @@ def test_a_standby_is_passed_over_and_found_when_it_is_promoted(servers):
         standby.go_on()
         edge.wait_ready()
         assert edge.place().status == 201
-        last = ask(servers.postgres_superuser, "select pg_current_wal_lsn()")[0][0]
-        until(lambda: ask(standby.conninfo, f"select pg_last_wal_replay_lsn() >= '{last}'")[0][0],
-              "the standby has it")
+        standby.has_all_of(servers.postgres_superuser)
         primary = servers.pid("postgres")
         os.kill(primary, signal.SIGQUIT)
         until(lambda: not processes.is_running(primary), "it has ended")

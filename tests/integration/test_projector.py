@@ -174,9 +174,11 @@ def test_given_redis_stopped_when_events_come_then_the_read_schema_goes_on_and_n
 def test_given_a_note_left_by_a_dead_projector_when_another_starts_then_the_cache_is_emptied(side):
     side.cache.client.set("comanda:doc:main:orders:old", "1 1 1 1 x")
     side.cache.client.set("another:key", "stays")
+    side.cache.client.set("comanda:doc:other:orders:old", "red before: its tenant was not emptied")
     side.database.rows("insert into comanda_read.cache_debt values ('gone')")
     side.start("relay", "projector")
     until(lambda: side.cache.client.get("comanda:doc:main:orders:old") is None, "it is emptied")
+    until(lambda: side.cache.client.get("comanda:doc:other:orders:old") is None, "of every tenant")
     assert side.cache.client.get("another:key") == b"stays"
 
 

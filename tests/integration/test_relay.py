@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from daemon import BUILD, ROOT, Blocker, Daemon, Database, until
-from relay_fixtures import (FILL, append, database, done, fill, leads, lease, pending, renewed,  # noqa: F401
+from relay_fixtures import (FILL, RING, append, database, done, fill, leads, lease, pending, renewed,  # noqa: F401
                             sent_once, start, vhost)
 
 
@@ -89,6 +89,7 @@ def test_a_row_that_commits_late_is_not_stepped_over(database, vhost, start):
     start(vhost).wait_ready()
     slow = psycopg2.connect(database.conninfo)
     cursor = slow.cursor()
+    cursor.execute(RING)
     cursor.execute(FILL, {"first": 1, "last": 1, "category": "order", "kind": "event",
                           "type": "OrderPlaced", "meta": "{}"})
     fill(database, 2, 20)
@@ -380,7 +381,7 @@ def test_a_schema_that_is_not_ours_is_not_read(vhost, tmp_path):
     relay = Daemon("relay", tmp_path, COMANDA_POSTGRES=bare.conninfo, COMANDA_AMQP=vhost.url,
                    COMANDA_SAGAS=ROOT / "conf" / "sagas")
     try:
-        until(lambda: "version" in relay.checks().get("schema", {}).get("detail", ""), "it has looked")
+        until(lambda: "run comandactl migrate" in relay.checks()["postgres"]["detail"], "it has looked")
         status, text = relay.get("/readyz")
         assert status == 503 and "comandactl migrate" in text
         bare.migrate()

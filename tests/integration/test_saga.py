@@ -278,6 +278,40 @@ def test_a_wrong_clock_sets_no_deadline_wrong(bare):
     assert "NTP" in bare.daemons["saga"].log_path.read_text()
 
 
+def test_an_operators_wrong_clock_sets_no_deadline_wrong(bare):
+    """Red before: an hour ago, and the definition's timeout instead of the daemon's."""
+    bare.start("relay", "saga")
+    order = bare.place()
+    until(lambda: bare.commands(order), "authorize is out")
+    bare.end("saga")
+    faked = {"LD_PRELOAD": next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")),
+             "FAKETIME": "-1h", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    code, text = bare.ctl("saga", "abort", saga_of(order), COMANDA_SAGA_TIMEOUT="300s", **faked)
+    assert code == 0, text
+    left = bare.database.rows("select extract(epoch from due - clock_timestamp()) from comanda.timers"
+                              " where saga_id = %s", str(saga_of(order)))
+    assert len(left) == 1 and 200 < left[0][0] <= 301
+
+
+def test_a_saga_that_cannot_be_read_holds_no_other_timer_up(bare_hasty):
+    """Red before: all that were claimed with it waited for its repair."""
+    bare_hasty.start("relay", "saga")
+    broken, order = bare_hasty.place(), bare_hasty.place()
+    until(lambda: bare_hasty.commands(broken) and bare_hasty.commands(order), "both have asked")
+    bare_hasty.end("saga")
+    asked = len(bare_hasty.commands(order))
+    bare_hasty.database.rows(
+        "insert into comanda.events (epoch, tenant, category, stream_id, version, event_id, kind, type,"
+        " schema_version, data, meta) select epoch, tenant, category, stream_id, version + 1,"
+        " gen_random_uuid(), 'damaged', type, 1, data, meta from comanda.events where stream_id = %s"
+        " order by version desc limit 1", str(saga_of(broken)))
+    bare_hasty.database.rows("update comanda.timers set due = now()")
+    bare_hasty.start("saga")
+    until(lambda: len(bare_hasty.commands(order)) > asked, "the other one's timer fires")
+    until(lambda: "a timer could not be fired" in bare_hasty.daemons["saga"].log_path.read_text(),
+          "and this one is told")
+
+
 def test_timers_outlive_a_saga_daemon_that_is_killed(bare_hasty):
     bare_hasty.start("relay", "saga", "inventory", "shipping")
     order = bare_hasty.place()

@@ -285,7 +285,7 @@ def test_a_schema_of_another_version_is_not_ready(broker, tmp_path):
     daemon = Daemon("payment", tmp_path, COMANDA_POSTGRES=empty.conninfo, COMANDA_AMQP=broker.url)
     try:
         broker.need("payments")
-        until(lambda: "the schema is version 0" in daemon.checks().get("schema", {}).get("detail", ""),
+        until(lambda: "run comandactl migrate" in daemon.checks()["postgres"]["detail"],
               "the schema named as the reason")
         assert not daemon.is_ready()
         empty.migrate()

@@ -171,8 +171,11 @@ void tally_when_streams_hold(struct handler_batch *batch, int32_t count)
     for (size_t at = 0; at < asked; at++) {
         streams[at].rows = arena_array(&tally_arena, (size_t)count, sizeof(*streams[at].rows));
         for (int32_t row = 0; row < count; row++) {
-            streams[at].rows[row] = (struct recorded_event){
-                .version = queries[at].after_version + row + 1, .type = STR("Added")};
+            streams[at].rows[row] =
+                (struct recorded_event){.tenant = STR("main"),
+                                        .category = STR("tally"),
+                                        .version = queries[at].after_version + row + 1,
+                                        .type = STR("Added")};
         }
         streams[at].count = (size_t)count;
     }

@@ -34,8 +34,8 @@ static void name_of(char name[64])
 
 static struct postgres *open_server(const char *conninfo)
 {
-    return postgres_new(
-        &(struct postgres_options){.conninfo = conninfo, .application_name = "test_database"});
+    return postgres_new(&(struct postgres_options){
+        .conninfo = conninfo, .application_name = "test_database", .any_log = true});
 }
 
 static bool run(const char *conninfo, const char *sql, bool last)

@@ -55,6 +55,7 @@ extern const struct ctl_noun ctl_token;
 extern const struct ctl_noun ctl_product;
 extern const struct ctl_noun ctl_stock;
 extern const struct ctl_noun ctl_event;
+extern const struct ctl_noun ctl_log;
 extern const struct ctl_noun ctl_projection;
 extern const struct ctl_noun ctl_dlq;
 extern const struct ctl_noun ctl_saga;
@@ -99,3 +100,6 @@ struct postgres;
 // A connection as --postgres or COMANDA_POSTGRES says; NULL after it has said why not, *code is the
 // exit code.
 struct postgres *ctl_postgres(struct ctl *ctl, enum ctl_exit *code);
+
+// The same where there is no log yet, or one from another cluster.
+struct postgres *ctl_postgres_any_log(struct ctl *ctl, enum ctl_exit *code);

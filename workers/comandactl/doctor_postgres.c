@@ -71,6 +71,21 @@ static bool look_at_schema(const struct look *look)
     return fit == SCHEMA_FITS;
 }
 
+static void look_at_log(const struct look *look)
+{
+    static const char sql[] = "select coalesce(comanda.log_at_home(), false)::int4";
+    struct doctor *doctor = look->doctor;
+    int64_t home;
+    if (ask(look, "log", sql, &home, 1)) {
+        doctor_say(doctor, "log", home ? FINDING_OK : FINDING_FAULT,
+                   home ? STR("written in this cluster")
+                        : STR("written in another PostgreSQL cluster: no program uses it"),
+                   home ? ""
+                        : "run comandactl log adopt; with --after-restore where the copy may lack"
+                          " the last rows");
+    }
+}
+
 static void look_at_rights(const struct look *look)
 {
     struct str lacking;
@@ -289,6 +304,7 @@ void doctor_postgres(struct doctor *doctor)
         .conninfo = conninfo,
         .application_name = "comandactl doctor",
         .reply_timeout_ms = REPLY_TIMEOUT_MS,
+        .any_log = true, // it says what is the matter with it
     });
     const struct look look = {doctor, postgres};
     if (postgres == NULL || postgres_connect(postgres) != STATUS_OK) {
@@ -301,6 +317,7 @@ void doctor_postgres(struct doctor *doctor)
     }
     doctor_say(doctor, "postgres", FINDING_OK, STR("connected"), "");
     if (look_at_schema(&look)) {
+        look_at_log(&look);
         look_at_rights(&look);
         look_at_partitions(&look);
         look_at_relay(&look);

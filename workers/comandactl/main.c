@@ -20,8 +20,9 @@ static const struct ctl_noun *const nouns[] = {
     &ctl_stock,   //
     &ctl_token,   //
     &ctl_event,   //
-    &ctl_saga,    //
-    &ctl_dlq,     //
+    &ctl_log,
+    &ctl_saga, //
+    &ctl_dlq,  //
     &ctl_topology_noun,
     &ctl_projection, //
     &ctl_access,     //
@@ -194,7 +195,7 @@ void ctl_print_json(const struct buffer *json)
     printf("%.*s\n", STR_FMT(buffer_view(json)));
 }
 
-struct postgres *ctl_postgres(struct ctl *ctl, enum ctl_exit *code)
+static struct postgres *connect_to(struct ctl *ctl, bool any_log, enum ctl_exit *code)
 {
     const char *conninfo = ctl_setting(ctl, "--postgres", "COMANDA_POSTGRES", NULL);
     if (conninfo == NULL) {
@@ -211,6 +212,7 @@ struct postgres *ctl_postgres(struct ctl *ctl, enum ctl_exit *code)
         .conninfo = conninfo,
         .application_name = "comandactl",
         .reply_timeout_ms = REPLY_TIMEOUT_MS,
+        .any_log = any_log,
     });
     if (postgres == NULL) {
         *code = ctl_fail(ctl, CTL_INTERNAL, "no memory");
@@ -223,6 +225,16 @@ struct postgres *ctl_postgres(struct ctl *ctl, enum ctl_exit *code)
         return NULL;
     }
     return postgres;
+}
+
+struct postgres *ctl_postgres(struct ctl *ctl, enum ctl_exit *code)
+{
+    return connect_to(ctl, false, code);
+}
+
+struct postgres *ctl_postgres_any_log(struct ctl *ctl, enum ctl_exit *code)
+{
+    return connect_to(ctl, true, code);
 }
 
 static const struct ctl_noun *find_noun(const char *name)

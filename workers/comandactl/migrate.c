@@ -32,6 +32,12 @@ static void print_report(const struct ctl *ctl, const struct migrate_report *rep
             printf("%d partitions are left to the relay, others hold their tables\n",
                    report->undone);
         }
+        if (report->overlooked > 0) {
+            printf("%lld rows were written here before that and never published, of positions %lld"
+                   " to %lld: publish them with comandactl event replay\n",
+                   (long long)report->overlooked, (long long)report->first_position,
+                   (long long)report->last_position);
+        }
         return;
     }
     struct buffer out;
@@ -49,6 +55,12 @@ static void print_report(const struct ctl *ctl, const struct migrate_report *rep
     json_int(&writer, report->undone);
     json_name(&writer, STR("epoch_raised"));
     json_bool(&writer, report->epoch_raised);
+    json_name(&writer, STR("overlooked"));
+    json_int(&writer, report->overlooked);
+    json_name(&writer, STR("first_position"));
+    json_int(&writer, report->first_position);
+    json_name(&writer, STR("last_position"));
+    json_int(&writer, report->last_position);
     json_object_end(&writer);
     ctl_print_json(&out);
 }
@@ -56,7 +68,7 @@ static void print_report(const struct ctl *ctl, const struct migrate_report *rep
 static enum ctl_exit run_migrate(struct ctl *ctl)
 {
     enum ctl_exit code = CTL_OK;
-    struct postgres *postgres = ctl_postgres(ctl, &code);
+    struct postgres *postgres = ctl_postgres_any_log(ctl, &code);
     if (postgres == NULL) {
         return code;
     }
@@ -107,7 +119,7 @@ static void print_status(const struct ctl *ctl, const struct migration_status *l
 static enum ctl_exit run_status(struct ctl *ctl)
 {
     enum ctl_exit code = CTL_OK;
-    struct postgres *postgres = ctl_postgres(ctl, &code);
+    struct postgres *postgres = ctl_postgres_any_log(ctl, &code);
     if (postgres == NULL) {
         return code;
     }

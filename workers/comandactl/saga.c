@@ -12,6 +12,7 @@
 #include "infrastructure/postgres/connection.h"
 #include "infrastructure/postgres/event_store_postgres.h"
 #include "infrastructure/postgres/saga_watch.h"
+#include "infrastructure/postgres/server_clock.h"
 #include "saga_start.h"
 #include "sagas.h"
 #include "table.h"
@@ -242,7 +243,7 @@ static enum ctl_exit open_instance(struct ctl *ctl, struct instance *instance)
     }
     table_begin(&instance->history, ctl, history_columns,
                 sizeof(history_columns) / sizeof(history_columns[0]));
-    enum ctl_exit code = ctl_sagas(ctl, &instance->definitions);
+    enum ctl_exit code = ctl_sagas_as_run(ctl, &instance->definitions);
     instance->postgres = code == CTL_OK ? ctl_postgres(ctl, &code) : NULL;
     if (instance->postgres == NULL) {
         return code;
@@ -355,11 +356,14 @@ static enum ctl_exit operate(struct ctl *ctl, enum saga_operator_action action, 
             .store = instance.store,
             .limits = {.attempts_max = ROUNDS_MAX, .append_rows_max = APPEND_ROWS_MAX},
         };
-        instant_us now = now_us();
+        instant_us now = 0; // PostgreSQL's, which judges the deadlines that are set by it
+        const struct message_result *results = NULL;
+        enum status status = postgres_server_clock(instance.postgres, &now);
         struct incoming message =
             saga_operator_message(action, new_id(now), instance.tenant, instance.id, now);
-        const struct message_result *results = NULL;
-        enum status status = handler_run_batch(&run, &message, 1, ctl->arena, &results);
+        if (status == STATUS_OK) {
+            status = handler_run_batch(&run, &message, 1, ctl->arena, &results);
+        }
         code = report_outcome(&instance, status, results, done);
     }
     close_instance(&instance);

@@ -9,6 +9,7 @@
 #include "infrastructure/config/setting_value.h"
 #include "infrastructure/rabbitmq/topology_sagas.h"
 #include "runtime/consumer.h"
+#include "runtime/server_settings.h"
 
 enum { FAULTS_BYTES_MAX = 64 * 1024 };
 
@@ -18,14 +19,15 @@ static const char *folder_of(struct ctl *ctl)
 }
 
 // *why: its faults, or why it cannot be read.
-static enum status load(struct ctl *ctl, struct saga_definitions **made, struct str *why)
+static enum status load(struct ctl *ctl, struct saga_overrides overrides,
+                        struct saga_definitions **made, struct str *why)
 {
     struct buffer faults;
     buffer_init(&faults, ctl->arena, FAULTS_BYTES_MAX);
     *made = arena_alloc(ctl->arena, sizeof(**made));
-    enum status status = *made == NULL ? STATUS_NO_MEMORY
-                                       : saga_files_load(folder_of(ctl), (struct saga_overrides){0},
-                                                         ctl->arena, *made, &faults);
+    enum status status =
+        *made == NULL ? STATUS_NO_MEMORY
+                      : saga_files_load(folder_of(ctl), overrides, ctl->arena, *made, &faults);
     *why = buffer_view(&faults);
     while (why->len > 0 && why->data[why->len - 1] == '\n') { // it ends as a line of its own
         why->len--;
@@ -34,11 +36,12 @@ static enum status load(struct ctl *ctl, struct saga_definitions **made, struct 
     return status;
 }
 
-enum ctl_exit ctl_sagas(struct ctl *ctl, const struct saga_definitions **definitions)
+static enum ctl_exit load_or_fail(struct ctl *ctl, struct saga_overrides overrides,
+                                  const struct saga_definitions **definitions)
 {
     struct saga_definitions *made;
     struct str why;
-    if (load(ctl, &made, &why) != STATUS_OK) {
+    if (load(ctl, overrides, &made, &why) != STATUS_OK) {
         return ctl_fail(ctl, CTL_INTERNAL, "the sagas of %s cannot be read (--sagas): %.*s",
                         folder_of(ctl), STR_FMT(why));
     }
@@ -46,11 +49,47 @@ enum ctl_exit ctl_sagas(struct ctl *ctl, const struct saga_definitions **definit
     return CTL_OK;
 }
 
+enum ctl_exit ctl_sagas(struct ctl *ctl, const struct saga_definitions **definitions)
+{
+    return load_or_fail(ctl, (struct saga_overrides){0}, definitions);
+}
+
+// A setting of another program's, which the operator's environment may have too; false after it has
+// said what is wrong with it.
+static bool read_setting(struct ctl *ctl, const struct setting *setting, int64_t *number)
+{
+    struct setting_value value;
+    struct str text = str_from(ctl_setting(ctl, "", setting->name, setting->value));
+    if (!setting_value_parse(setting, text, &value)) {
+        (void)ctl_fail(ctl, CTL_USAGE, "%s %.*s: %.*s", setting->name, STR_FMT(text),
+                       STR_FMT(setting_allows(setting, ctl->arena)));
+        return false;
+    }
+    *number = value.number;
+    return true;
+}
+
+enum ctl_exit ctl_sagas_as_run(struct ctl *ctl, const struct saga_definitions **definitions)
+{
+    int64_t attempts, timeout_ms;
+    if (!read_setting(ctl, &saga_override_settings.items[0], &attempts) ||
+        !read_setting(ctl, &saga_override_settings.items[1], &timeout_ms)) {
+        return CTL_USAGE;
+    }
+    if (timeout_ms % 1000 != 0) {
+        return ctl_fail(ctl, CTL_USAGE, "COMANDA_SAGA_TIMEOUT: wants whole seconds, such as 20s");
+    }
+    return load_or_fail(ctl,
+                        (struct saga_overrides){.attempts = (int32_t)attempts,
+                                                .timeout_s = (int32_t)(timeout_ms / 1000)},
+                        definitions);
+}
+
 const struct saga_definitions *ctl_sagas_if_readable(struct ctl *ctl)
 {
     struct saga_definitions *made;
     struct str why;
-    return load(ctl, &made, &why) == STATUS_OK ? made : NULL;
+    return load(ctl, (struct saga_overrides){0}, &made, &why) == STATUS_OK ? made : NULL;
 }
 
 bool ctl_names_delays(struct ctl *ctl)

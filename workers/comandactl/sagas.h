@@ -11,6 +11,10 @@
 // From the folder of --sagas or COMANDA_SAGAS, else conf/sagas.
 enum ctl_exit ctl_sagas(struct ctl *ctl, const struct saga_definitions **definitions);
 
+// The same with the daemon's COMANDA_SAGA_ATTEMPTS and COMANDA_SAGA_TIMEOUT, where they are set
+// here: for whoever sets deadlines as it would.
+enum ctl_exit ctl_sagas_as_run(struct ctl *ctl, const struct saga_definitions **definitions);
+
 // NULL: the folder or a file of it cannot be read.
 const struct saga_definitions *ctl_sagas_if_readable(struct ctl *ctl);
 

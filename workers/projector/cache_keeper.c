@@ -24,8 +24,7 @@ int cache_keeper_run(struct runtime *runtime, void *cache_keeper)
     while (runtime_sleep(runtime, LOOK_EVERY_MS)) {
         bool settled = false;
         // Either server away: the note stays, and the next look tries again.
-        enum status status =
-            cache_debt_settle(keeper->postgres, keeper->cache, keeper->tenant, &settled);
+        enum status status = cache_debt_settle(keeper->postgres, keeper->cache, &settled);
         if (status == STATUS_OK && settled) {
             metric_add(emptied, 1);
             log_line(LOG_INFO, "emptied the cache, which had missed documents while it was away");

@@ -3,7 +3,6 @@
 // schema's.
 #pragma once
 
-#include "base/str.h"
 #include "runtime/runtime.h"
 
 struct document_store;
@@ -13,7 +12,6 @@ struct postgres;
 struct cache_keeper {
     struct postgres *postgres;
     struct document_store *cache;
-    struct str tenant;
 };
 
 // For runtime_loop: context is a struct cache_keeper. Looks for notes every two seconds.

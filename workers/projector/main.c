@@ -47,7 +47,7 @@ int main(int argc, char **argv)
         .program = "comanda-projector",
         .purpose = "keeps the documents of the read side up to date with the log",
         .groups = {runtime_settings, postgres_settings, amqp_settings, redis_settings,
-                   consumer_settings, tenant_settings, cache_settings}};
+                   consumer_settings, cache_settings}};
     const struct settings *settings = settings_load_or_exit(argc, argv, &table);
     struct runtime *runtime = runtime_start_or_exit(settings);
 
@@ -74,8 +74,7 @@ int main(int argc, char **argv)
 
     struct cache_link keepers_cache = cache_link_make_or_exit(settings);
     struct cache_keeper keeper = {.postgres = keepers_postgres_or_exit(settings),
-                                  .cache = keepers_cache.store,
-                                  .tenant = str_from(settings_text(settings, "COMANDA_TENANT"))};
+                                  .cache = keepers_cache.store};
     const struct runtime_loop loops[] = {{"projector", consumer_run, &consumer},
                                          {"cache keeper", cache_keeper_run, &keeper}};
     int exit_code = runtime_run(runtime, loops, 2);

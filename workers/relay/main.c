@@ -19,7 +19,7 @@
 enum {
     CONFIG_BYTES_MAX = 64 * 1024 * 1024,
     BATCH_BYTES_MAX = 192 * 1024 * 1024,
-    LEASE_REPLY_MS = 5000, // below the time after which a standby takes over
+    LOG_REPLY_MS = 5000, // below the time after which a standby takes over
 };
 
 static const struct setting relay_items[] = {
@@ -177,8 +177,9 @@ int main(int argc, char **argv)
     struct topology_keeper keeper;
     make_keeper_or_exit(settings, &arena, &amqp, &topology, &keeper);
 
-    struct postgres *log_link = open_postgres_or_exit(settings, 0);
-    struct postgres *lease_link = open_postgres_or_exit(settings, LEASE_REPLY_MS);
+    // One session for the log, the lease on it and the bell: of two, one might be at another
+    // server, and a checkpoint tell how far that one's log is published.
+    struct postgres *log_link = open_postgres_or_exit(settings, LOG_REPLY_MS);
     struct postgres *house_link = open_postgres_or_exit(settings, 0);
     struct relay_house house = {.postgres = house_link};
     struct relay_loop loop = {
@@ -189,8 +190,8 @@ int main(int argc, char **argv)
     };
     struct message_bus_rabbitmq *aside = open_bus_or_exit(&amqp); // for what nobody takes
     const struct relay_ports ports = {
-        .lease = must_have(relay_lease_postgres_new(lease_link), "the lease"),
-        .bell = must_have(log_bell_postgres_new(lease_link), "the bell"),
+        .lease = must_have(relay_lease_postgres_new(log_link), "the lease"),
+        .bell = must_have(log_bell_postgres_new(log_link), "the bell"),
         .store = must_have(event_store_postgres_new(log_link), "the log"),
         .bus = message_bus_rabbitmq_port(loop.bus),
         .name = STR("relay"),
@@ -221,7 +222,6 @@ int main(int argc, char **argv)
     message_bus_rabbitmq_free(aside);
     topology_keeper_free(&keeper);
     postgres_free(house_link);
-    postgres_free(lease_link);
     postgres_free(log_link);
     arena_free(&arena);
     return exit_code;

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "application/saga/definition.h"
 #include "infrastructure/postgres/connection.h"
 #include "infrastructure/redis/settings.h"
 
@@ -67,10 +68,13 @@ static const struct setting redis_items[] = {
 };
 const struct setting_group redis_settings = SETTING_GROUP_CHECKED(redis_items, check_redis);
 
-static const struct setting tenant_items[] = {
-    {"COMANDA_TENANT", SETTING_TEXT, "main", 1, 64, NULL, "The tenant that is served"},
+static const struct setting saga_override_items[] = {
+    {"COMANDA_SAGA_ATTEMPTS", SETTING_INTEGER, "0", 0, SAGA_ATTEMPTS_MAX, NULL,
+     "How often a step is asked before it is undone or parked; 0 for what the definition says"},
+    {"COMANDA_SAGA_TIMEOUT", SETTING_MS, "0ms", 0, (int64_t)SAGA_TIMEOUT_S_MAX * 1000, NULL,
+     "How long each step may take, in whole seconds; 0 for what the definition says"},
 };
-const struct setting_group tenant_settings = SETTING_GROUP(tenant_items);
+const struct setting_group saga_override_settings = SETTING_GROUP(saga_override_items);
 
 struct rabbitmq_settings amqp_settings_read(const struct settings *settings, struct arena *arena)
 {

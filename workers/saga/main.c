@@ -80,7 +80,7 @@ int main(int argc, char **argv)
         .purpose = "moves the sagas on by events, replies and timers, and runs the commands of "
                    "ordering",
         .groups = {runtime_settings, postgres_settings, amqp_settings, consumer_settings,
-                   saga_settings}};
+                   saga_override_settings, saga_settings}};
     const struct settings *settings = settings_load_or_exit(argc, argv, &table);
     struct runtime *runtime = runtime_start_or_exit(settings);
     const struct saga_definitions *definitions = saga_definitions_load_or_exit(settings);

@@ -13,10 +13,6 @@ enum { FAULTS_BYTES_MAX = 16 * 1024, SAGAS_BYTES_MAX = 64 * 1024 * 1024 };
 static const struct setting saga_items[] = {
     {"COMANDA_SAGAS", SETTING_TEXT, NULL, 1, 4000, NULL,
      "The folder of the sagas' definitions, *.json"},
-    {"COMANDA_SAGA_ATTEMPTS", SETTING_INTEGER, "0", 0, SAGA_ATTEMPTS_MAX, NULL,
-     "How often a step is asked before it is undone or parked; 0 for what the definition says"},
-    {"COMANDA_SAGA_TIMEOUT", SETTING_MS, "0ms", 0, (int64_t)SAGA_TIMEOUT_S_MAX * 1000, NULL,
-     "How long each step may take, in whole seconds; 0 for what the definition says"},
     {"COMANDA_SAGA_PATIENCE", SETTING_MS, "10m", 1000, (int64_t)SAGA_TIMEOUT_S_MAX * 1000, NULL,
      "How long a step whose command still waits in a queue may wait in all, in whole seconds"},
     {"COMANDA_TIMER_POLL", SETTING_MS, "250ms", 10, 60000, NULL,

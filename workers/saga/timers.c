@@ -24,7 +24,8 @@ struct loop {
     const struct saga_timers *timers;
     struct handler_run run;
     const struct saga_patience *patience;
-    struct arena arena;
+    struct arena claimed; // the timers in hand
+    struct arena arena;   // what becomes of them
     struct backoff backoff;
     size_t batch_max;
     int claim_s;
@@ -48,6 +49,7 @@ static struct loop start(struct runtime *runtime, const struct saga_timers *time
         .claim_s = (int)(settings_int(settings, "COMANDA_TIMER_CLAIM") / SECOND_MS),
         .poll_ms = (int)settings_int(settings, "COMANDA_TIMER_POLL"),
     };
+    arena_init(&loop.claimed, ARENA_BLOCK, WORK_BYTES_MAX);
     arena_init(&loop.arena, ARENA_BLOCK, WORK_BYTES_MAX);
     return loop;
 }
@@ -97,15 +99,43 @@ static enum status fire(struct loop *loop, const struct timer *timers, size_t co
     return STATUS_OK;
 }
 
+// A timer that stands alone and whose saga cannot be read, or not in our memory.
+static void leave(const struct timer *timer, enum status status)
+{
+    const struct incoming message = {.stream = timer->saga, .data = timer->data};
+    const struct message_result result = {.outcome = MESSAGE_POISON,
+                                          .cause = str_from(status_text(status))};
+    log_failed(&message, &result);
+}
+
+// As the consumers do: a saga that cannot be read holds none of the others up.
+static enum status fire_halving(struct loop *loop, const struct timer *timers, size_t count)
+{
+    arena_reset(&loop->arena);
+    enum status status = fire(loop, timers, count);
+    bool fault_of_batch =
+        status == STATUS_NO_MEMORY || status == STATUS_INVALID || status == STATUS_MALFORMED;
+    if (!fault_of_batch) {
+        return status;
+    }
+    if (count == 1) {
+        leave(timers, status);
+        return STATUS_OK;
+    }
+    status = fire_halving(loop, timers, count / 2);
+    return status == STATUS_OK ? fire_halving(loop, timers + count / 2, count - count / 2) : status;
+}
+
 static enum status turn(struct loop *loop, bool *busy)
 {
     struct timer *timers = NULL;
     size_t count = 0;
+    arena_reset(&loop->claimed);
     arena_reset(&loop->arena);
     enum status status = event_store_claim_timers(loop->timers->parts->store, loop->batch_max,
-                                                  loop->claim_s, &loop->arena, &timers, &count);
+                                                  loop->claim_s, &loop->claimed, &timers, &count);
     if (status == STATUS_OK && count > 0) {
-        status = fire(loop, timers, count);
+        status = fire_halving(loop, timers, count);
     }
     *busy = count == loop->batch_max;
     return status;
@@ -135,6 +165,7 @@ int saga_timers_run(struct runtime *runtime, void *context)
             (void)runtime_sleep(runtime, loop.poll_ms);
         }
     }
+    arena_free(&loop.claimed);
     arena_free(&loop.arena);
     return EXIT_SUCCESS;
 }

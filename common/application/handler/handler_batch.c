@@ -66,6 +66,23 @@ static void start_from_nothing(struct handler_batch *batch, struct batch_stream 
     }
 }
 
+// A stream of another tenant, or of another kind of thing, is no stream. A group has one tenant.
+static bool is_ours(const struct handler_batch *batch, const struct batch_stream *stream,
+                    struct str tenant, struct str category)
+{
+    const struct batch_group *group = &batch->groups[stream->group];
+    return str_eq(category, stream->category) &&
+           str_eq(tenant, batch->messages[group->messages[0]].incoming.tenant);
+}
+
+struct str handler_batch_owner(struct handler_batch *batch, const struct batch_stream *stream)
+{
+    const struct batch_group *group = &batch->groups[stream->group];
+    return arena_printf(batch->arena, "%.*s\n%.*s\n",
+                        STR_FMT(batch->messages[group->messages[0]].incoming.tenant),
+                        STR_FMT(stream->category));
+}
+
 // A cached state saves reading, never a question: what came after it is asked for all the same.
 static bool start_from_cache(struct handler_batch *batch, struct batch_stream *stream)
 {
@@ -76,9 +93,13 @@ static bool start_from_cache(struct handler_batch *batch, struct batch_stream *s
         return false;
     }
     int32_t version = state_cache_get(batch->cache, stream->id, &bytes);
+    struct str owner = version == 0 ? bytes : handler_batch_owner(batch, stream);
     struct str kept = version == 0 ? bytes : arena_str(batch->arena, bytes);
-    if (version == 0 || kept.data == NULL ||
-        view->fold->decode(kept, batch->arena, &view->state) != STATUS_OK) {
+    if (version == 0 || owner.data == NULL || kept.data == NULL || !str_starts_with(kept, owner)) {
+        return false;
+    }
+    kept = (struct str){kept.data + owner.len, kept.len - owner.len};
+    if (view->fold->decode(kept, batch->arena, &view->state) != STATUS_OK) {
         return false;
     }
     stream->version = version;
@@ -145,7 +166,7 @@ static bool take_snapshot(struct handler_batch *batch, struct batch_stream *stre
         return true;
     }
     void *state = NULL;
-    if (stream->view_count != 1 || !str_eq(given->category, stream->category) ||
+    if (stream->view_count != 1 || !is_ours(batch, stream, given->tenant, given->category) ||
         view->fold->decode(given->bytes, batch->arena, &state) != STATUS_OK) {
         stream->no_shortcut = true;
         stream->reading = false;
@@ -187,11 +208,15 @@ static void take_rows(struct handler_batch *batch, struct batch_stream *stream,
     if (!take_snapshot(batch, stream, rows)) {
         return;
     }
-    for (size_t at = 0; at < rows->count; at++) {
-        take_row(batch, stream, &rows->rows[at]);
+    for (size_t at = 0; at < rows->count && !stream->not_ours; at++) {
+        const struct recorded_event *row = &rows->rows[at];
+        stream->not_ours = !is_ours(batch, stream, row->tenant, row->category);
+        if (!stream->not_ours) {
+            take_row(batch, stream, row);
+        }
     }
     stream->committed = stream->version;
-    stream->loaded = !rows->more || stream->fault.data != NULL;
+    stream->loaded = !rows->more || stream->fault.data != NULL || stream->not_ours;
 }
 
 void handler_batch_take_streams(struct handler_batch *batch, const struct stream_rows *streams)

@@ -131,6 +131,7 @@ static void unload(struct batch_stream *stream)
     stream->version = 0;
     stream->committed = 0;
     stream->fault = (struct str){NULL, 0};
+    stream->not_ours = false;
 }
 
 void handler_batch_reset_group(struct handler_batch *batch, struct batch_group *group)
@@ -181,8 +182,10 @@ static void keep_state(struct handler_batch *batch, struct batch_stream *stream)
     if (stream->fault.data != NULL || (!due && known) || !encode_state(batch, stream, &state)) {
         return;
     }
-    if (batch->cache != NULL) {
-        state_cache_put(batch->cache, stream->id, stream->version, state);
+    struct str owner = handler_batch_owner(batch, stream);
+    struct str owned = arena_printf(batch->arena, "%.*s%.*s", STR_FMT(owner), STR_FMT(state));
+    if (batch->cache != NULL && owner.data != NULL && owned.data != NULL) {
+        state_cache_put(batch->cache, stream->id, stream->version, owned);
         stream->cached = stream->version;
     }
     if (due && batch->snapshot_count < batch->stream_count) {

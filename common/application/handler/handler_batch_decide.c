@@ -9,18 +9,21 @@ struct seen {
     void *states[REACTION_STREAMS_MAX];
     int32_t versions[REACTION_STREAMS_MAX];
     struct str fault; // of a stream that cannot be read
+    bool not_ours;    // one that it would append to is another's
 };
 
 static void look(const struct handler_batch *batch, const struct batch_message *message,
                  struct seen *seen)
 {
     seen->fault = (struct str){NULL, 0};
+    seen->not_ours = false;
     for (size_t at = 0; at < message->declared_count; at++) {
         struct stream_use_of use = message->uses[at];
         const struct batch_stream *stream = &batch->streams[use.stream];
         seen->states[at] = use.view == NO_INDEX ? NULL : stream->views[use.view].state;
         seen->versions[at] = stream->version;
         seen->fault = stream->fault.data != NULL ? stream->fault : seen->fault;
+        seen->not_ours |= stream->not_ours && stream->appends;
     }
 }
 
@@ -217,7 +220,11 @@ static void decide_group(struct handler_batch *batch, struct batch_group *group)
         struct batch_message *message = &batch->messages[group->messages[group->next]];
         if (message->phase == MESSAGE_PENDING) {
             look(batch, message, &seen);
-            if (seen.fault.data != NULL) {
+            if (seen.not_ours) {
+                handler_batch_finish(batch, message, MESSAGE_POISON,
+                                     STR("a stream that it names is another tenant's, or another"
+                                         " kind of thing's"));
+            } else if (seen.fault.data != NULL) {
                 handler_batch_finish(batch, message, MESSAGE_TRANSIENT, seen.fault);
             } else if (has_to_ask(batch, message, &seen, &answer)) {
                 group->waiting = true;

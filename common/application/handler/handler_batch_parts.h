@@ -23,6 +23,7 @@ struct batch_stream {
     bool loaded;
     bool reading;      // its first rows have come, more will
     bool no_shortcut;  // cached state or snapshot could not be read: from the start
+    bool not_ours;     // of another tenant or another kind of thing: read as none
     int32_t committed; // version in the log
     int32_t version;   // with the rows decided on top
     struct uuid last;  // id of the last row decided on top
@@ -112,6 +113,9 @@ enum status handler_batch_group(struct handler_batch *batch) MUST_CHECK;
 // The message has its outcome. cause: "" when handled.
 void handler_batch_finish(struct handler_batch *batch, struct batch_message *message,
                           enum message_outcome outcome, struct str cause);
+
+// What stands before a state in the cache: whose it is. data NULL: no memory.
+struct str handler_batch_owner(struct handler_batch *batch, const struct batch_stream *stream);
 
 // Lists the queries for what the groups still have to read.
 void handler_batch_list_queries(struct handler_batch *batch);

@@ -2,6 +2,8 @@
 // Drives a batch of messages through blocking ports: what a daemon does between receive and ack.
 #include "application/handler/handler_run.h"
 
+#include "application/handler/state_cache.h"
+
 enum { ROWS_A_READ = 1000 }; // of a stream, in one round trip
 
 static enum status bring_streams(const struct handler_run *run, struct handler_batch *batch,
@@ -14,6 +16,10 @@ static enum status bring_streams(const struct handler_run *run, struct handler_b
         return STATUS_NO_MEMORY;
     }
     enum status status = event_store_read(run->store, queries, count, ROWS_A_READ, arena, rows);
+    if (status == STATUS_OK && run->cache != NULL &&
+        state_cache_follow(run->cache, event_store_session(run->store))) {
+        return STATUS_UNAVAILABLE; // this batch began with what has just been forgotten
+    }
     if (status == STATUS_OK) {
         handler_batch_take_streams(batch, rows);
     }

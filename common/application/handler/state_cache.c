@@ -21,6 +21,7 @@ struct state_cache {
     struct entry *entries; // in order of use: a used one is put at the end again
     size_t entries_max;
     size_t entry_bytes_max;
+    unsigned session; // that all of it was read in
 };
 
 struct state_cache *state_cache_new(size_t entries_max, size_t entry_bytes_max)
@@ -39,12 +40,29 @@ static void forget(struct state_cache *cache, struct entry *entry)
     free(entry);
 }
 
-void state_cache_free(struct state_cache *cache)
+static void forget_all(struct state_cache *cache)
 {
-    while (cache != NULL && cache->entries != NULL) {
+    while (cache->entries != NULL) {
         forget(cache, cache->entries);
     }
+}
+
+void state_cache_free(struct state_cache *cache)
+{
+    if (cache != NULL) {
+        forget_all(cache);
+    }
     free(cache);
+}
+
+bool state_cache_follow(struct state_cache *cache, unsigned session)
+{
+    bool outlived = cache->session != session && cache->entries != NULL;
+    cache->session = session;
+    if (outlived) {
+        forget_all(cache);
+    }
+    return outlived;
 }
 
 static struct entry *find(struct state_cache *cache, struct uuid stream)

@@ -3,6 +3,7 @@
 // recently used go first; at most `entries_max`. Losing any of it costs a read, never correctness.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,5 +21,9 @@ int32_t state_cache_get(struct state_cache *cache, struct uuid stream, struct st
 // Leaves out what is too large or out of memory.
 void state_cache_put(struct state_cache *cache, struct uuid stream, int32_t version,
                      struct str state);
+
+// Says which session at the log is read now. Another one than before may be at a server whose log
+// is shorter, and has gone another way since: all is forgotten. True: something was.
+bool state_cache_follow(struct state_cache *cache, unsigned session);
 
 void state_cache_drop(struct state_cache *cache, struct uuid stream);

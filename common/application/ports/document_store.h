@@ -61,7 +61,8 @@ typedef enum status document_store_find_fn(struct document_store *store,
                                            struct arena *arena,
                                            struct document *documents) MUST_CHECK;
 
-// Drops every document of a collection ("" for all), for a rebuild.
+// Drops every document of a collection ("" for all), for a rebuild; of every tenant with "" for the
+// tenant too.
 typedef enum status document_store_drop_fn(struct document_store *store, struct str tenant,
                                            struct str collection) MUST_CHECK;
 

@@ -161,7 +161,8 @@ struct event_store;
 // too, but not held. A call that loses a race or fails as a whole is halved until the bad item
 // stands alone: the caller sees verdicts only. STATUS_UNKNOWN: ask again with the same ids and
 // keys. STATUS_REFUSED: no item can be appended (schema, privileges). verdicts: one an item,
-// untouched on failure.
+// untouched on failure. STATUS_UNAVAILABLE also where the session in which it last read has ended:
+// what was decided may stand on rows that the next one's server lacks; nothing was appended.
 typedef enum status event_store_append_fn(struct event_store *store,
                                           const struct append_item *items, size_t count,
                                           struct arena *arena,
@@ -194,12 +195,18 @@ typedef enum status event_store_claim_timers_fn(struct event_store *store, size_
                                                 int claim_s, struct arena *arena,
                                                 struct timer **timers, size_t *count) MUST_CHECK;
 
+// Which session reads: grows with each connection that is made. Another one may be at another
+// server, such as a standby that was promoted and lacks the last rows. NULL in a store that has
+// none.
+typedef unsigned event_store_session_fn(const struct event_store *store);
+
 struct event_store_ops {
     event_store_append_fn *append;
     event_store_read_fn *read;
     event_store_read_tail_fn *read_tail;
     event_store_save_snapshots_fn *save_snapshots;
     event_store_claim_timers_fn *claim_timers;
+    event_store_session_fn *session;
 };
 
 struct event_store {
@@ -211,6 +218,11 @@ static inline enum status event_store_append(struct event_store *store,
                                              struct arena *arena, struct append_verdict *verdicts)
 {
     return store->ops->append(store, items, count, arena, verdicts);
+}
+
+static inline unsigned event_store_session(const struct event_store *store)
+{
+    return store->ops->session == NULL ? 0 : store->ops->session(store);
 }
 
 static inline enum status event_store_read(struct event_store *store,

@@ -2,8 +2,9 @@
 // Port: who leads the relay, and how far the log is confirmed. Blocking.
 //
 // A session lock plus a lease row with a fence number that only grows. A standby that sees the
-// lease stale ends the leader's session, takes the lock and raises the fence; a checkpoint that
-// carries an old fence is refused, so a leader that was stopped and wakes up does no harm.
+// lease stale ends the leader's session, takes the lock and raises the fence. A fence counts in the
+// session that was given it, and there only until a newer one is given: a leader that was stopped
+// and wakes up does no harm, nor one that has been led to another server.
 #pragma once
 
 #include <stdbool.h>
@@ -32,11 +33,13 @@ typedef enum status relay_lease_acquire_fn(struct relay_lease *relay, struct str
 typedef enum status relay_lease_renew_fn(struct relay_lease *relay, struct str name,
                                          int64_t fence) MUST_CHECK;
 
-// Moves the checkpoint, never back. STATUS_FENCED: lost, nothing was moved.
+// Moves the checkpoint, never back. STATUS_FENCED: lost, nothing was moved; also for the fence of
+// a session that has ended, though nobody has taken the lease since: what was confirmed may not be
+// in this server's log.
 typedef enum status relay_lease_checkpoint_fn(struct relay_lease *relay, struct str name,
                                               int64_t fence, struct log_cursor at) MUST_CHECK;
 
-// Gives the lease up at once, so that the standby need not wait.
+// Gives the lease up at once, so that the standby need not wait. STATUS_FENCED: it was not ours.
 typedef enum status relay_lease_release_fn(struct relay_lease *relay, struct str name,
                                            int64_t fence) MUST_CHECK;
 

@@ -159,7 +159,7 @@ static enum status find(struct document_store *base, const struct document_strea
 
 static bool belongs(const struct kept *kept, struct str tenant, struct str collection)
 {
-    return str_eq(kept->document.tenant, tenant) &&
+    return (str_is_empty(tenant) || str_eq(kept->document.tenant, tenant)) &&
            (str_is_empty(collection) || str_eq(kept->document.collection, collection));
 }
 

@@ -76,14 +76,20 @@ static enum status memory_acquire(struct relay_lease *base, struct str name, str
     return STATUS_OK;
 }
 
-static enum status memory_renew(struct relay_lease *base, struct str name, int64_t fence)
+// A fence is worth nothing to another session than the one that took it.
+static struct kept_lease *find_own(struct relay_lease *base, struct str name, int64_t fence)
 {
     struct kept_lease *kept = find(self(base)->shared, name);
-    if (kept == NULL || kept->fence != fence ||
-        (kept->session != NULL && kept->session != self(base))) {
+    bool own = kept != NULL && kept->fence == fence && kept->session == self(base);
+    return own ? kept : NULL;
+}
+
+static enum status memory_renew(struct relay_lease *base, struct str name, int64_t fence)
+{
+    struct kept_lease *kept = find_own(base, name, fence);
+    if (kept == NULL) {
         return STATUS_FENCED;
     }
-    kept->session = self(base);
     kept->renewed_ms = monotonic_ms();
     return STATUS_OK;
 }
@@ -99,8 +105,8 @@ static bool is_forward(struct log_cursor to, struct log_cursor from)
 static enum status memory_checkpoint(struct relay_lease *base, struct str name, int64_t fence,
                                      struct log_cursor at)
 {
-    struct kept_lease *kept = find(self(base)->shared, name);
-    if (kept == NULL || kept->fence != fence) {
+    struct kept_lease *kept = find_own(base, name, fence);
+    if (kept == NULL) {
         return STATUS_FENCED;
     }
     if (is_forward(at, kept->checkpoint)) {
@@ -111,8 +117,8 @@ static enum status memory_checkpoint(struct relay_lease *base, struct str name, 
 
 static enum status memory_release(struct relay_lease *base, struct str name, int64_t fence)
 {
-    struct kept_lease *kept = find(self(base)->shared, name);
-    if (kept == NULL || kept->fence != fence) {
+    struct kept_lease *kept = find_own(base, name, fence);
+    if (kept == NULL) {
         return STATUS_FENCED;
     }
     kept->session = NULL;

@@ -73,7 +73,7 @@ static enum status take_away(struct postgres *postgres, struct arena *arena, ins
 }
 
 enum status cache_debt_settle(struct postgres *postgres, struct document_store *cache,
-                              struct str tenant, bool *settled)
+                              bool *settled)
 {
     struct arena scratch;
     arena_init(&scratch, SCRATCH_BLOCK, SCRATCH_MAX);
@@ -81,7 +81,7 @@ enum status cache_debt_settle(struct postgres *postgres, struct document_store *
     instant_us newest = 0;
     enum status status = read_notes(postgres, &scratch, &any, &newest);
     if (status == STATUS_OK && any) {
-        status = document_store_drop(cache, tenant, (struct str){"", 0});
+        status = document_store_drop(cache, (struct str){"", 0}, (struct str){"", 0});
     }
     if (status == STATUS_OK && any) {
         status = take_away(postgres, &scratch, newest);

@@ -14,8 +14,9 @@ struct postgres;
 // Leaves or renews a note under this name. Do it before the messages are acknowledged.
 enum status cache_debt_note(struct postgres *postgres, struct str name) MUST_CHECK;
 
-// If there are notes: drops the tenant's documents in the cache and then takes away the notes that
-// it had read before; one renewed in the meantime stays for the next call. *settled tells whether
-// there was anything to do. STATUS_UNAVAILABLE also while the cache is away: the notes stay.
+// If there are notes: drops the documents of all tenants in the cache (a note tells none) and then
+// takes away the notes that it had read before; one renewed in the meantime stays for the next
+// call. *settled tells whether there was anything to do. STATUS_UNAVAILABLE also while the cache is
+// away: the notes stay.
 enum status cache_debt_settle(struct postgres *postgres, struct document_store *cache,
-                              struct str tenant, bool *settled) MUST_CHECK;
+                              bool *settled) MUST_CHECK;

@@ -31,6 +31,7 @@ struct postgres {
     char *application_name;
     int connect_timeout_ms;
     int reply_timeout_ms;
+    const char *settings_sql; // the first statement
     PGconn *conn;
     unsigned session;
     struct backoff backoff;
@@ -63,6 +64,7 @@ struct postgres *postgres_new(const struct postgres_options *options)
         options->connect_timeout_ms > 0 ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     postgres->reply_timeout_ms =
         options->reply_timeout_ms > 0 ? options->reply_timeout_ms : REPLY_TIMEOUT_MS;
+    postgres->settings_sql = options->any_log ? session_settings_any_log_sql : session_settings_sql;
     postgres->backoff =
         (struct backoff){.first_ms = BACKOFF_FIRST_MS, .limit_ms = BACKOFF_LIMIT_MS};
     postgres->random = (uint32_t)((uintptr_t)postgres >> 4) ^ (uint32_t)monotonic_ms();
@@ -257,7 +259,7 @@ static bool is_still_there(const struct postgres *postgres)
     return PQstatus(postgres->conn) == CONNECTION_OK;
 }
 
-static enum status ensure_connected(struct postgres *postgres)
+enum status postgres_resume(struct postgres *postgres)
 {
     if (postgres->conn != NULL && !is_still_there(postgres)) {
         postgres_close(postgres);
@@ -377,9 +379,12 @@ static enum status complete(struct postgres *postgres, bool sent, enum postgres_
 static enum status settle(struct postgres *postgres, int64_t deadline_ms)
 {
     PGresult *result = NULL;
-    bool sent = PQsendQuery(postgres->conn, session_settings_sql) == 1;
+    bool sent = PQsendQuery(postgres->conn, postgres->settings_sql) == 1;
     enum status status = complete_until(postgres, deadline_ms, sent, POSTGRES_READS, &result);
     PQclear(result);
+    if (status == STATUS_REFUSED && session_refusal(postgres->sqlstate) != NULL) {
+        set_error(postgres, session_refusal(postgres->sqlstate));
+    }
     return status;
 }
 
@@ -439,7 +444,7 @@ static bool is_plan_stale(const struct postgres *postgres)
 enum status postgres_run(struct postgres *postgres, const struct statement *statement,
                          enum postgres_use use, PGresult **result)
 {
-    enum status status = ensure_connected(postgres);
+    enum status status = postgres_resume(postgres);
     if (status != STATUS_OK) {
         return status;
     }
@@ -457,7 +462,7 @@ enum status postgres_run(struct postgres *postgres, const struct statement *stat
 enum status postgres_script(struct postgres *postgres, const char *sql, enum postgres_use use,
                             PGresult **result)
 {
-    enum status status = ensure_connected(postgres);
+    enum status status = postgres_resume(postgres);
     if (status != STATUS_OK) {
         return status;
     }

@@ -18,6 +18,9 @@ struct postgres_options {
     // How long one statement may take; 0: 30000. It should outlast the role's statement_timeout:
     // it catches a server that is stopped, not one that is slow.
     int reply_timeout_ms;
+    // Also where there is no log of ours, or one from another cluster: for whoever makes or mends
+    // it.
+    bool any_log;
 };
 
 struct postgres;
@@ -57,6 +60,9 @@ enum status postgres_await_notice(struct postgres *postgres, int wait_ms, bool *
 
 // Connects if there is no connection. STATUS_UNAVAILABLE: see postgres_error.
 enum status postgres_connect(struct postgres *postgres) MUST_CHECK;
+
+// The same, after a look whether the one that is there has been closed by the server.
+enum status postgres_resume(struct postgres *postgres) MUST_CHECK;
 
 // Closes the connection; the next statement makes a new one.
 void postgres_close(struct postgres *postgres);

@@ -19,6 +19,7 @@ struct event_store_postgres {
     struct event_store store;
     struct postgres *postgres;
     struct arena scratch;
+    unsigned read_in; // the session that read last; 0: none did, or it has been told that it ended
 };
 
 static struct event_store_postgres *self(struct event_store *store)
@@ -126,6 +127,16 @@ static enum status append_halving(struct event_store_postgres *store,
     return append_halving(store, items + half, count - half, arena, verdicts + half, committed);
 }
 
+// Connects first, where the session has ended: whoever has read in it reads again.
+static bool has_outlived_its_reading(struct event_store_postgres *store)
+{
+    unsigned read_in = store->read_in;
+    bool outlived = read_in != 0 && (postgres_resume(store->postgres) != STATUS_OK ||
+                                     postgres_session(store->postgres) != read_in);
+    store->read_in = outlived ? 0 : read_in;
+    return outlived;
+}
+
 static enum status postgres_append(struct event_store *store, const struct append_item *items,
                                    size_t count, struct arena *arena,
                                    struct append_verdict *verdicts)
@@ -133,6 +144,9 @@ static enum status postgres_append(struct event_store *store, const struct appen
     struct append_verdict *read = arena_array(arena, count + 1, sizeof(*read));
     if (read == NULL) {
         return STATUS_NO_MEMORY;
+    }
+    if (has_outlived_its_reading(self(store))) {
+        return STATUS_UNAVAILABLE;
     }
     bool committed = false;
     enum status status = append_halving(self(store), items, count, arena, read, &committed);
@@ -180,6 +194,7 @@ static enum status postgres_read(struct event_store *store, const struct stream_
     }
     if (status == STATUS_OK) {
         memcpy(streams, read, count * sizeof(*streams));
+        self(store)->read_in = postgres_session(self(store)->postgres);
     }
     return status;
 }
@@ -240,12 +255,18 @@ static enum status postgres_claim_timers(struct event_store *store, size_t limit
     return status;
 }
 
+static unsigned postgres_session_of(const struct event_store *store)
+{
+    return postgres_session(((const struct event_store_postgres *)store)->postgres);
+}
+
 static const struct event_store_ops postgres_ops = {
     .append = postgres_append,
     .read = postgres_read,
     .read_tail = postgres_read_tail,
     .save_snapshots = postgres_save_snapshots,
     .claim_timers = postgres_claim_timers,
+    .session = postgres_session_of,
 };
 
 struct event_store *event_store_postgres_new(struct postgres *postgres)

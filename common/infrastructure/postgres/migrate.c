@@ -60,9 +60,9 @@ static const char encoding_sql[] = "select current_setting('server_encoding'), c
 static const char unlock_sql[] = "select pg_advisory_unlock(hashtext('comanda.migrate'))";
 
 // A dump restored into another cluster brings rows whose transaction ids mean nothing there.
-static const char epoch_sql[] =
-    "update comanda.log l set epoch = l.epoch + 1, system_identifier = c.system_identifier"
-    " from pg_control_system() c where l.system_identifier <> c.system_identifier returning 1";
+static const char adopt_sql[] =
+    "select (new_epoch > old_epoch)::int4, overlooked, first_position, last_position"
+    " from comanda.log_adopt(false, 0, 0, 0, false)";
 
 int migrate_version(void)
 {
@@ -300,11 +300,14 @@ static enum status finish(struct postgres *postgres, struct migrate_report *repo
 {
     PGresult *result = NULL;
     struct schema_range range;
-    enum status status = postgres_script(postgres, epoch_sql, POSTGRES_READS, &result);
+    enum status status = postgres_script(postgres, adopt_sql, POSTGRES_READS, &result);
     if (status != STATUS_OK) {
         return status;
     }
-    report->epoch_raised = PQntuples(result) > 0;
+    report->epoch_raised = int_at(result, 0, 0) > 0;
+    report->overlooked = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
+    report->first_position = strtoll(PQgetvalue(result, 0, 2), NULL, 10); // "" is 0
+    report->last_position = strtoll(PQgetvalue(result, 0, 3), NULL, 10);
     PQclear(result);
     status = migrate_read_range(postgres, &range);
     if (status == STATUS_OK) {

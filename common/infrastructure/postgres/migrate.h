@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/arena.h"
 #include "base/status.h"
@@ -43,6 +44,10 @@ struct migrate_report {
     int partitions; // made by this call
     int undone;     // partitions that are still to be made or dropped: others held their tables
     bool epoch_raised;
+    // Rows that were written here before that, and that the relay has overlooked.
+    int64_t overlooked;
+    int64_t first_position;
+    int64_t last_position;
     struct str cause; // of a failure: a sentence that names the migration and what to do
 };
 

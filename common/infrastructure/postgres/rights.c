@@ -9,7 +9,7 @@
 
 #define EVERY_PROGRAM                                                \
     "usage comanda\nusage comanda_read\nselect comanda.migrations\n" \
-    "select comanda.schema_versions\n"
+    "select comanda.schema_versions\nexecute comanda.log_at_home\n"
 #define HOW_THE_LOG_STANDS \
     "execute comanda.backlog\nexecute comanda.horizon_age_s\nexecute comanda.partition_months\n"
 #define WRITES_STREAMS \
@@ -59,7 +59,7 @@ static const struct {
      "\nselect comanda.saga_missing\nexecute comanda.backlog_s\nselect comanda.backlog"
      "\nexecute comanda.saga_instances\nselect comanda.events\nselect comanda.outbox"
      "\nselect comanda.leases\nselect comanda.timers\nselect comanda.log\nselect comanda.snapshots"
-     "\nselect comanda.suspects\nusage sandbox\nselect sandbox.journal"},
+     "\nexecute comanda.log_adopt\nselect comanda.suspects\nusage sandbox\nselect sandbox.journal"},
 };
 
 const char *rights_of(const char *program)

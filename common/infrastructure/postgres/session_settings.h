@@ -20,9 +20,18 @@ struct session_options {
 // is no primary is passed over. NULL: no memory; else PQconnectPoll goes on, PQfinish ends it.
 PGconn *session_connect_start(const struct session_options *options);
 
-// The first statement of a session, without parameters; its rows mean nothing. Where it is refused
-// the session must not be used.
-// Its settings win over those of the connection string, which may have an options= of its own.
-// synchronous_commit: what postgresql.conf or the connection string says stays. A default of a
-// database or a role that is weaker than `on` becomes `on`.
+// The first statement of a session, without parameters or rows. Where it is refused the session
+// must not be used. Its settings win over those of the connection string, which may have an
+// options= of its own. synchronous_commit: what postgresql.conf or the connection string says
+// stays. A default of a database or a role that is weaker than `on` becomes `on`. It is refused
+// where the log was written in another cluster (a dump that was restored), or none of this
+// program's schema lies there: what is written to it would be overlooked, and a session that began
+// before the dump was restored must not go on after.
 extern const char session_settings_sql[];
+
+// The same without a look at the log: for whoever makes or mends it.
+extern const char session_settings_any_log_sql[];
+
+// Why session_settings_sql was refused, and what to do, by its sqlstate; NULL: the server's own
+// reasons.
+const char *session_refusal(const char *sqlstate);

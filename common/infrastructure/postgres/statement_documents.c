@@ -319,7 +319,7 @@ enum status statement_drop_documents(struct str tenant, struct str collection, s
     struct binary_params params;
     binary_params_begin(&params, statement, arena, "drop_documents",
                         "delete from comanda_read.documents"
-                        " where tenant = $1 and ($2 = '' or collection = $2)",
+                        " where ($1 = '' or tenant = $1) and ($2 = '' or collection = $2)",
                         types);
     binary_param_bytes(&params, tenant);
     binary_param_bytes(&params, collection);

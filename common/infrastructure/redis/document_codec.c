@@ -196,8 +196,13 @@ enum status document_redis_get(const struct document_id *id, struct arena *arena
 enum status document_redis_pattern(struct str tenant, struct str collection, struct arena *arena,
                                    struct str *pattern)
 {
-    // The encoding leaves no glob character in a name but the '*' added here.
+    // The encoding leaves no glob character in a name but those added here. No document's tenant is
+    // empty: the generation's mark is none.
     struct str made;
+    if (str_is_empty(tenant)) {
+        *pattern = STR("comanda:doc:[^:]*");
+        return STATUS_OK;
+    }
     if (make_key(tenant, collection, (struct str){"", 0}, arena, &made) != STATUS_OK) {
         return STATUS_NO_MEMORY;
     }

@@ -48,6 +48,7 @@ enum status document_redis_read(struct str value, struct str generation,
                                 const struct document_id *id, struct arena *arena,
                                 struct document *document) MUST_CHECK;
 
-// The MATCH pattern of all keys of a collection, or of a tenant when the collection is empty.
+// The MATCH pattern of all keys of a collection, of a tenant's when the collection is empty, of all
+// documents when the tenant is.
 enum status document_redis_pattern(struct str tenant, struct str collection, struct arena *arena,
                                    struct str *pattern) MUST_CHECK;

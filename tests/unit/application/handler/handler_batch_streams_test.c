@@ -17,7 +17,8 @@ Test(handler_batch_streams, given_a_snapshot_when_read_then_it_goes_on_from_ther
     size_t count = 0;
     cr_assert_eq(handler_batch_queries(batch, &count)[0].state_codec, tally_fold.version);
     const struct stream_rows rows = {
-        .state = {.version = 100, .bytes = STR("0"), .category = STR("tally")}};
+        .state = {
+            .version = 100, .bytes = STR("0"), .tenant = STR("main"), .category = STR("tally")}};
     handler_batch_take_streams(batch, &rows);
     const struct append_item *items = tally_when_it_appends(batch, &count);
     cr_assert_eq(items[0].row_count, 1); // its state says that nothing was added yet
@@ -30,8 +31,10 @@ Test(handler_batch_streams,
     const struct incoming in[] = {tally_message(1, "add", "A")};
     struct handler_batch *batch = tally_given(in, 1);
     tally_expect(batch, HANDLER_WANT_STREAMS);
-    const struct stream_rows rows = {
-        .state = {.version = 100, .bytes = STR("garbage"), .category = STR("tally")}};
+    const struct stream_rows rows = {.state = {.version = 100,
+                                               .bytes = STR("garbage"),
+                                               .tenant = STR("main"),
+                                               .category = STR("tally")}};
     handler_batch_take_streams(batch, &rows);
     tally_expect(batch, HANDLER_WANT_STREAMS);
     size_t count = 0;
@@ -45,7 +48,8 @@ Test(handler_batch_streams,
     const struct incoming in[] = {tally_message(1, "add", "A")};
     struct handler_batch *batch = tally_given(in, 1);
     tally_expect(batch, HANDLER_WANT_STREAMS);
-    struct recorded_event first = {.version = 1, .type = STR("Added")};
+    struct recorded_event first = {
+        .tenant = STR("main"), .category = STR("tally"), .version = 1, .type = STR("Added")};
     const struct stream_rows cut = {.rows = &first, .count = 1, .more = true};
     handler_batch_take_streams(batch, &cut);
     tally_expect(batch, HANDLER_WANT_STREAMS);
@@ -90,5 +94,22 @@ Test(handler_batch_streams,
     cr_assert_eq(tally_when_it_appends(batch, &count)[0].streams[0].expected_version, 5);
     tally_when_verdict(batch, (struct append_verdict){.outcome = VERSION_CONFLICT});
     tally_expect(batch, HANDLER_WANT_STREAMS); // what was kept is no longer trusted
+    cr_assert_eq(handler_batch_queries(batch, &count)[0].after_version, 0);
+}
+
+Test(handler_batch_streams, given_the_state_of_anothers_stream_in_the_cache_then_it_is_not_used)
+{
+    tally_cache = state_cache_new(10, 100);
+    struct incoming in[] = {tally_message(1, "add", "A")};
+    in[0].tenant = STR("other");
+    struct handler_batch *batch = tally_given(in, 1);
+    tally_when_streams_hold(batch, 0);
+    tally_when_all_appended(batch);
+    THEN(batch, MESSAGE_HANDLED);
+
+    const struct incoming later[] = {tally_message(2, "add", "A")};
+    batch = tally_given(later, 1);
+    tally_expect(batch, HANDLER_WANT_STREAMS);
+    size_t count = 0;
     cr_assert_eq(handler_batch_queries(batch, &count)[0].after_version, 0);
 }

@@ -189,7 +189,9 @@ Test(handler_batch, given_a_message_that_the_log_refuses_when_halved_then_it_alo
             struct stream_rows rows = {.count = 0};
             rows.rows = arena_array(&tally_arena, (size_t)version + 1, sizeof(*rows.rows));
             for (; rows.count < (size_t)version; rows.count++) {
-                rows.rows[rows.count] = (struct recorded_event){.version = (int32_t)rows.count + 1,
+                rows.rows[rows.count] = (struct recorded_event){.tenant = STR("main"),
+                                                                .category = STR("tally"),
+                                                                .version = (int32_t)rows.count + 1,
                                                                 .type = STR("Added")};
             }
             handler_batch_take_streams(batch, &rows);
@@ -243,11 +245,30 @@ Test(handler_batch, given_a_stream_with_an_unreadable_event_when_handled_then_ot
     const struct incoming in[] = {tally_message(1, "add", "A"), tally_message(2, "add", "B")};
     struct handler_batch *batch = tally_given(in, 2);
     tally_expect(batch, HANDLER_WANT_STREAMS);
-    struct recorded_event broken = {.version = 1, .type = STR("Broken")};
+    struct recorded_event broken = {
+        .tenant = STR("main"), .category = STR("tally"), .version = 1, .type = STR("Broken")};
     const struct stream_rows rows[] = {{.rows = &broken, .count = 1}, {.count = 0}};
     handler_batch_take_streams(batch, rows);
     tally_when_all_appended(batch);
     THEN(batch, MESSAGE_TRANSIENT, MESSAGE_HANDLED);
+}
+
+// Red before: it was decided on their rows, and appended to them.
+Test(handler_batch, given_a_stream_of_another_tenant_or_kind_when_handled_then_it_is_poison)
+{
+    const struct incoming in[] = {tally_message(1, "add", "A"), tally_message(2, "add", "B"),
+                                  tally_message(3, "add", "C")};
+    struct handler_batch *batch = tally_given(in, 3);
+    tally_expect(batch, HANDLER_WANT_STREAMS);
+    struct recorded_event theirs = {
+        .tenant = STR("other"), .category = STR("tally"), .version = 1, .type = STR("Added")};
+    struct recorded_event thing = {
+        .tenant = STR("main"), .category = STR("thing"), .version = 1, .type = STR("Added")};
+    const struct stream_rows rows[] = {
+        {.rows = &theirs, .count = 1}, {.rows = &thing, .count = 1, .more = true}, {.count = 0}};
+    handler_batch_take_streams(batch, rows);
+    tally_when_all_appended(batch);
+    THEN(batch, MESSAGE_POISON, MESSAGE_POISON, MESSAGE_HANDLED);
 }
 
 Test(handler_batch, given_effects_when_one_gets_no_answer_then_only_its_message_is_transient)

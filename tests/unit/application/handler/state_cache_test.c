@@ -67,3 +67,16 @@ Test(state_cache, given_no_entries_allowed_when_put_then_nothing_is_kept)
     cr_assert_eq(version_of(cache, 1), 0);
     state_cache_free(cache);
 }
+
+Test(state_cache, given_another_session_when_it_follows_then_nothing_is_remembered)
+{
+    struct state_cache *cache = state_cache_new(2, 10);
+    cr_assert_not(state_cache_follow(cache, 1));
+    state_cache_put(cache, id_of(1), 1, STR("a"));
+    cr_assert_not(state_cache_follow(cache, 1));
+    cr_assert_eq(version_of(cache, 1), 1);
+    cr_assert(state_cache_follow(cache, 2));
+    cr_assert_eq(version_of(cache, 1), 0);
+    cr_assert_not(state_cache_follow(cache, 3), "there was nothing to forget");
+    state_cache_free(cache);
+}

@@ -242,4 +242,6 @@ Test(document_codec, given_a_collection_when_asked_for_its_pattern_then_no_name_
     cr_assert(str_eq(pattern, STR("comanda:doc:m%2An:or%5Bd%5D:*")));
     cr_assert_eq(document_redis_pattern(STR("main"), STR(""), &arena, &pattern), STATUS_OK);
     cr_assert(str_eq(pattern, STR("comanda:doc:main:*")));
+    cr_assert_eq(document_redis_pattern(STR(""), STR(""), &arena, &pattern), STATUS_OK);
+    cr_assert(str_eq(pattern, STR("comanda:doc:[^:]*")), "the mark of the generation stays");
 }
