@@ -182,12 +182,19 @@ static bool lacks_rights(ngx_http_request_t *r, struct str lacking)
     return lacks;
 }
 
-static void take_version(struct ngx_http_comanda_read *read, enum status status,
-                         const struct ngx_http_comanda_read_answer *answer)
+static void take_schema(struct ngx_http_comanda_read *read, enum status status,
+                        const struct ngx_http_comanda_read_answer *answer)
 {
     struct probe *probe = ngx_queue_data(read, struct probe, read);
-    if (status == STATUS_OK && answer->number != migrate_version()) {
-        finish_down(probe, STR("another schema version: run comandactl migrate"));
+    if (status == STATUS_REFUSED) {
+        finish_down(probe, STR("the schema cannot be read, it is older than this program or not"
+                               " granted to its role: run comandactl migrate"));
+        return;
+    }
+    if (status == STATUS_OK && migrate_fit(answer->range) != SCHEMA_FITS) {
+        char words[SCHEMA_WORDS_MAX];
+        migrate_describe(answer->range, words, sizeof(words));
+        finish_down(probe, str_from(words));
         return;
     }
     if (status == STATUS_OK && lacks_rights(probe->request, answer->lacking)) {
@@ -228,7 +235,7 @@ static struct probe *start_probe(ngx_http_request_t *r, struct ngx_http_comanda_
     }
     probe->request = r;
     probe->reads = reads;
-    probe->read = (struct ngx_http_comanda_read){.kind = READ_SCHEMA, .done = take_version};
+    probe->read = (struct ngx_http_comanda_read){.kind = READ_SCHEMA, .done = take_schema};
     probe->deadline =
         (ngx_event_t){.data = probe, .handler = pass_deadline, .log = r->connection->log};
     cleanup->handler = abandon;

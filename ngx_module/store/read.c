@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads of many requests in one statement: streams of the log, idempotency keys, documents of the
-// read schema, pages of lists, whether the schema is ours, and how far what comes after is behind.
+// read schema, pages of lists, whom the schema serves, and how far what comes after is behind.
 #include "store/read.h"
 
 #include "domain/bounded_context.h"
@@ -192,14 +192,16 @@ static enum status encode_plain(struct read_group *group, const char *name, cons
     return params.status;
 }
 
-// The schema's version, and what our role lacks.
+// Which programs the schema serves, and what our role lacks.
 static enum status encode_schema(struct read_group *group)
 {
     static const Oid types[] = {OID_TEXT};
     struct binary_params params;
     binary_params_begin(&params, &group->call.statement, &group->arena, "edge_schema",
-                        "select (select coalesce(max(version), 0)::int4 from comanda.migrations),"
-                        " " RIGHTS_LACKING_SQL,
+                        "select v.version, v.serves, " RIGHTS_LACKING_SQL
+                        " from (select coalesce(max(version), 0)::int4 as version,"
+                        " coalesce(max(serves), 0)::int4 as serves"
+                        " from comanda.schema_versions) v",
                         types);
     binary_param_bytes(&params, str_from(rights_of("comanda-edge")));
     return params.status;
@@ -311,15 +313,22 @@ static enum status answer_page(struct read_group *group, const PGresult *result)
     return status;
 }
 
-static enum status answer_number(struct read_group *group, const PGresult *result)
+// Of the schema, the relay or the backlog.
+static enum status answer_probe(struct read_group *group, const PGresult *result)
 {
     struct binary_row row = {.result = result};
+    struct ngx_http_comanda_read_answer one = {.lacking = STR("")};
     if (PQntuples(result) != 1) {
         return STATUS_MALFORMED;
     }
-    struct ngx_http_comanda_read_answer one = {.number = binary_int4(&row, 0)};
-    one.lacking = group->kind == READ_SCHEMA ? binary_bytes(&row, 1) : STR("");
-    one.held = group->kind == READ_RELAY && binary_bool(&row, 1);
+    if (group->kind == READ_SCHEMA) {
+        one.range.version = binary_int4(&row, 0);
+        one.range.serves = binary_int4(&row, 1);
+        one.lacking = binary_bytes(&row, 2);
+    } else {
+        one.number = binary_int4(&row, 0);
+        one.held = group->kind == READ_RELAY && binary_bool(&row, 1);
+    }
     for (size_t i = 0; i < group->count && !row.bad; i++) {
         answer(group, i, STATUS_OK, &one);
     }
@@ -340,7 +349,7 @@ static enum status read_result(struct read_group *group, const PGresult *result)
     case READ_SCHEMA:
     case READ_RELAY:
     case READ_BACKLOG:
-        return answer_number(group, result);
+        return answer_probe(group, result);
     case READ_KINDS:
         break;
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads of many requests in one statement: streams of the log, idempotency keys, documents of the
-// read schema, pages of lists, whether the schema is ours, and how far what comes after is behind.
+// read schema, pages of lists, whom the schema serves, and how far what comes after is behind.
 #pragma once
 
+#include "infrastructure/postgres/migrate.h"
 #include "store/pool.h"
 
 struct ngx_http_comanda_reads;
@@ -45,11 +46,12 @@ struct ngx_http_comanda_read_answer {
     struct document document;         // READ_DOCUMENT: version 0: none
     const struct document *documents; // READ_PAGE
     size_t document_count;
-    // READ_SCHEMA: its version. READ_RELAY: seconds that the log has waited for it; -1: none has
-    // led. READ_BACKLOG: seconds that the relay or a queue is behind.
+    // READ_RELAY: seconds that the log has waited for it; -1: none has led. READ_BACKLOG: seconds
+    // that the relay or a queue is behind.
     int number;
-    bool held;          // READ_RELAY: it is a transaction that keeps the log back, not the relay
-    struct str lacking; // READ_SCHEMA: what our role may not do, "" for nothing
+    bool held;                 // READ_RELAY: a transaction keeps the log back, not the relay
+    struct schema_range range; // READ_SCHEMA
+    struct str lacking;        // READ_SCHEMA: what our role may not do, "" for nothing
 };
 
 // In a worker's init_process; NULL: no memory. share: whose these reads are.

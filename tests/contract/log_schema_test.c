@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The log's schema: what is recorded stays, who may do what, partitions, and migrations.
+// The log's schema: what is recorded stays, who may do what, and partitions.
 #include <criterion/criterion.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +105,9 @@ POSTGRES_STORE(privilege, given_the_processes_roles_then_each_may_call_what_it_n
         {"comanda_relay", "lease_acquire", true},
         {"comanda_relay", "keep_partitions", true},
         {"comanda_relay", "trim", true},
+        {"comanda_relay", "upkeep_step", true},
+        {"comanda_relay", "tune_storage", false},
+        {"comanda_saga", "timers_floor_raise", false},
         {"comanda_relay", "append", false},
         {"comanda_saga", "append", true},
         {"comanda_saga", "claim_timers", true},
@@ -210,7 +212,8 @@ POSTGRES_STORE(partition, given_upkeep_then_there_are_24_months_ahead_and_old_ke
     run_sql(subject, "select comanda.make_partition('keys', " KEYS_OF_WEEK ", comanda.id_floor(week"
                      " at time zone 'UTC'), comanda.id_floor((week + interval '7 days') at time"
                      " zone 'UTC'))" WEEKS_BEFORE);
-    cr_assert_eq(ask_number(subject, "select comanda.keep_partitions()"), 0);
+    while (str_starts_with(ask_sql(subject, "select comanda.upkeep_step()"), STR("dropped "))) {
+    }
     cr_assert_eq(ask_number(subject, "select (to_regclass('comanda.keys_2020_01_06') is null and"
                                      " to_regclass('comanda.inbox_2020_01') is null)::int"),
                  1);
@@ -328,121 +331,4 @@ POSTGRES_STORE(epoch, given_rows_of_an_older_epoch_then_they_are_settled_and_com
     struct recorded_event rows[2];
     cr_assert_eq(follow_tail(subject, &at, 10, rows, 2), 2);
     cr_assert_eq(rows[1].at.epoch, rows[0].at.epoch + 1);
-}
-
-// Migrations: on databases of their own.
-
-struct database {
-    char name[64];
-    char conninfo[1024];
-    struct arena arena;
-};
-
-static void make_database(struct log_subject *subject, struct database *database)
-{
-    snprintf(database->name, sizeof(database->name), "%s_m", subject->tenant_text);
-    snprintf(database->conninfo, sizeof(database->conninfo), "%s dbname=%s", test_database(),
-             database->name);
-    char sql[128];
-    snprintf(sql, sizeof(sql), "create database \"%s\"", database->name);
-    run_sql(subject, sql);
-    arena_init(&database->arena, 64 * 1024, 16 * 1024 * 1024);
-}
-
-static void drop_database(struct log_subject *subject, struct database *database)
-{
-    char sql[128];
-    snprintf(sql, sizeof(sql), "drop database \"%s\" with (force)", database->name);
-    run_sql(subject, sql);
-    arena_free(&database->arena);
-}
-
-static struct postgres *open_database(const struct database *database)
-{
-    return postgres_new(
-        &(struct postgres_options){.conninfo = database->conninfo, .any_log = true});
-}
-
-struct migrator {
-    pthread_t thread;
-    const struct database *database;
-    struct migrate_report report;
-    enum status status;
-};
-
-static void *migrate_beside(void *context)
-{
-    struct migrator *migrator = context;
-    struct postgres *postgres = open_database(migrator->database);
-    struct arena arena;
-    arena_init(&arena, 64 * 1024, 16 * 1024 * 1024);
-    migrator->status = migrate_run(postgres, &arena, &migrator->report);
-    arena_free(&arena);
-    postgres_free(postgres);
-    return NULL;
-}
-
-POSTGRES_STORE(migrate, given_two_at_once_then_each_migration_is_applied_once)
-{
-    struct database database;
-    make_database(subject, &database);
-    struct migrator migrators[2] = {{.database = &database}, {.database = &database}};
-    for (size_t i = 0; i < 2; i++) {
-        cr_assert_eq(pthread_create(&migrators[i].thread, NULL, migrate_beside, &migrators[i]), 0);
-    }
-    for (size_t i = 0; i < 2; i++) {
-        pthread_join(migrators[i].thread, NULL);
-        cr_assert_eq(migrators[i].status, STATUS_OK);
-        cr_assert_eq(migrators[i].report.version, migrate_version());
-    }
-    cr_assert_eq(migrators[0].report.applied + migrators[1].report.applied, migrate_version());
-    drop_database(subject, &database);
-}
-
-POSTGRES_STORE(migrate, given_a_changed_old_migration_then_it_is_refused_by_name)
-{
-    struct database database;
-    make_database(subject, &database);
-    struct postgres *postgres = open_database(&database);
-    int version = -1;
-    cr_assert_eq(migrate_read_version(postgres, &version), STATUS_OK);
-    cr_assert_eq(version, 0); // an empty database
-    struct migrate_report report;
-    cr_assert_eq(migrate_run(postgres, &database.arena, &report), STATUS_OK);
-    PGresult *result = NULL;
-    cr_assert_eq(postgres_script(postgres,
-                                 "update comanda.migrations set checksum = 'x' where version = 2",
-                                 POSTGRES_WRITES, &result),
-                 STATUS_OK);
-    PQclear(result);
-    cr_assert_eq(migrate_run(postgres, &database.arena, &report), STATUS_INVALID);
-    cr_assert_not_null(strstr(report.cause.data, "migration 2 (append)"), "%s", report.cause.data);
-    struct migration_status *list = NULL;
-    size_t count = 0;
-    cr_assert_eq(migrate_read_status(postgres, &database.arena, &list, &count), STATUS_OK);
-    cr_assert_eq(count, (size_t)migrate_version());
-    cr_assert_eq(list[0].state, MIGRATION_APPLIED);
-    cr_assert_eq(list[1].state, MIGRATION_CHANGED);
-    postgres_free(postgres);
-    drop_database(subject, &database);
-}
-
-POSTGRES_STORE(migrate, given_a_newer_database_then_the_old_program_refuses)
-{
-    struct database database;
-    make_database(subject, &database);
-    struct postgres *postgres = open_database(&database);
-    struct migrate_report report;
-    cr_assert_eq(migrate_run(postgres, &database.arena, &report), STATUS_OK);
-    PGresult *result = NULL;
-    cr_assert_eq(postgres_script(postgres,
-                                 "insert into comanda.migrations (version, name, checksum)"
-                                 " values (9999, 'future', 'x')",
-                                 POSTGRES_WRITES, &result),
-                 STATUS_OK);
-    PQclear(result);
-    cr_assert_eq(migrate_run(postgres, &database.arena, &report), STATUS_INVALID);
-    cr_assert_not_null(strstr(report.cause.data, "9999 (future)"), "%s", report.cause.data);
-    postgres_free(postgres);
-    drop_database(subject, &database);
 }

@@ -204,19 +204,6 @@ BOTH_LEASES(given_rows_past_the_checkpoint_then_the_backlog_counts_them_up_to_it
     cr_assert_eq(backlog.events, 2);
 }
 
-BOTH_LEASES(given_upkeep_when_it_runs_again_then_it_is_harmless)
-{
-    cr_assert_eq(relay_lease_upkeep(relays->leader), STATUS_OK);
-    cr_assert_eq(relay_lease_upkeep(relays->standby), STATUS_OK);
-}
-
-BOTH_LEASES(given_nothing_outlived_when_trimmed_then_nothing_goes)
-{
-    int most = -1;
-    cr_assert_eq(relay_lease_trim(relays->leader, 10, &most), STATUS_OK);
-    cr_assert_eq(most, 0);
-}
-
 Test(lease_postgres,
      given_a_leader_whose_connection_is_cut_when_it_renews_then_it_must_take_it_anew)
 {

@@ -431,6 +431,8 @@ def test_given_nothing_runs_when_the_doctor_looks_then_it_says_what_to_do(bare):
     found = findings(rows)
     assert code == 1
     assert found["postgres"]["status"] == found["schema"]["status"] == "ok"
+    assert found["upkeep"]["status"] == "ok"
+    assert re.match(r"version \d+ serves programs of \d+ and later", found["schema"]["detail"])
     assert found["partitions"]["status"] == "ok" and found["redis"]["status"] == "ok"
     assert found["redis memory"]["status"] == "ok"
     assert found["topology"]["status"] == found["relay"]["status"] == "fault"

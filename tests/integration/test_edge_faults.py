@@ -317,15 +317,32 @@ def test_given_two_workers_then_twins_across_them_are_one_order(shop, servers):
     assert complaints == []
 
 
-def test_given_another_schema_version_then_it_is_not_ready_and_says_so(servers):
+def test_given_a_later_migration_then_it_is_ready_as_long_as_that_serves_it(servers):
     shop = Shop(Database(admin=servers.postgres), products=False)
-    shop.database.rows("insert into comanda.migrations (version, name, checksum)"
-                       " select 9999, 'later', checksum from comanda.migrations limit 1")
-    edge = Edge(shop, redis=servers.redis, start=False)
+
+    def later(version, serves):
+        shop.database.rows("insert into comanda.schema_versions (version, serves, name, checksum)"
+                           " values (%s, %s, 'later', 'x')", version, serves)
+
+    def detail():
+        return edge.get("/readyz", token=None).json["checks"]["postgres"]["detail"]
+
+    (mine,), = shop.database.rows("select max(version) from comanda.schema_versions")
+    edge = Edge(shop, redis=servers.redis)
     try:
-        edge.start(ready=False)
+        later(9998, mine)
+        assert edge.get("/readyz", token=None).status == 200
+        later(9999, 9999)
         edge.wait_ready("not ready")
-        assert "migrate" in edge.get("/readyz", token=None).json["checks"]["postgres"]["detail"]
+        assert detail() == (f"the schema, version 9999, serves programs of 9999 and later, this one"
+                            f" is of {mine}: start a newer program")
+        shop.database.rows("delete from comanda.schema_versions where version >= %s", mine)
+        edge.wait_ready("not ready")
+        assert detail().endswith(f"this program needs {mine}: run comandactl migrate")
+        # As a program of before this table left the database.
+        shop.database.rows("drop table comanda.schema_versions")
+        assert edge.get("/readyz", token=None).status == 503
+        assert "run comandactl migrate" in detail()
     finally:
         edge.remove()
         shop.drop()

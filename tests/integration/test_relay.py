@@ -360,9 +360,9 @@ def test_the_users_definitions_bound_work_and_dead_letters(database, vhost, star
 
 
 def test_slow_upkeep_holds_up_no_row(database, vhost, start):
-    database.rows("alter function comanda.keep_partitions rename to keep_partitions_kept")
-    database.rows("create function comanda.keep_partitions() returns int language sql as"
-                  " 'select pg_sleep(25); select 0'")  # we end with the relay, long before
+    database.rows("alter function comanda.upkeep_step rename to upkeep_step_kept")
+    database.rows("create function comanda.upkeep_step() returns text language sql as"
+                  " $$select pg_sleep(25); select ''$$")  # we end with the relay, long before
     asleep = "from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
     try:
         relay = start(vhost).wait_ready()
@@ -372,8 +372,8 @@ def test_slow_upkeep_holds_up_no_row(database, vhost, start):
         assert leads(relay)
         assert database.rows("select pg_cancel_backend(pid) " + asleep), "and still does"
     finally:
-        database.rows("drop function comanda.keep_partitions()")
-        database.rows("alter function comanda.keep_partitions_kept rename to keep_partitions")
+        database.rows("drop function comanda.upkeep_step()")
+        database.rows("alter function comanda.upkeep_step_kept rename to upkeep_step")
 
 
 def test_a_schema_that_is_not_ours_is_not_read(vhost, tmp_path):

@@ -12,7 +12,7 @@ from edge import Edge
 SAGAS = os.path.join(os.path.dirname(__file__), "../../conf/sagas")
 LACKED = {"payment": "sandbox.perform_payments", "inventory": "comanda.suspect_mark",
           "shipping": "comanda.append", "saga": "comanda.claim_timers",
-          "projector": "comanda.suspect_mark_group", "relay": "comanda.keep_partitions"}
+          "projector": "comanda.suspect_mark_group", "relay": "comanda.upkeep_step"}
 
 
 class Roles:

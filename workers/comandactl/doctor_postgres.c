@@ -55,19 +55,20 @@ static bool ask(const struct look *look, const char *check, const char *sql, int
 static bool look_at_schema(const struct look *look)
 {
     struct doctor *doctor = look->doctor;
-    int version = 0;
-    if (migrate_read_version(look->postgres, &version) != STATUS_OK) {
+    struct schema_range range;
+    char words[SCHEMA_WORDS_MAX];
+    if (migrate_read_range(look->postgres, &range) != STATUS_OK) {
         say_failed(look, "schema");
         return false;
     }
-    bool fits = version == migrate_version();
-    doctor_say(doctor, "schema", fits ? FINDING_OK : FINDING_FAULT,
-               DOCTOR_DETAIL(doctor, "version %d, this program was built for %d", version,
-                             migrate_version()),
-               fits                          ? ""
-               : version < migrate_version() ? "run comandactl migrate"
-                                             : "install the newer program");
-    return fits;
+    enum schema_fit fit = migrate_fit(range);
+    migrate_describe(range, words, sizeof(words));
+    doctor_say(doctor, "schema", fit == SCHEMA_FITS ? FINDING_OK : FINDING_FAULT,
+               arena_str(doctor->ctl->arena, str_from(words)),
+               fit == SCHEMA_FITS    ? ""
+               : fit == SCHEMA_OLDER ? "run comandactl migrate"
+                                     : "install the newer program");
+    return fit == SCHEMA_FITS;
 }
 
 static void look_at_log(const struct look *look)
@@ -106,18 +107,29 @@ static void look_at_partitions(const struct look *look)
         " join pg_catalog.pg_class p on p.oid = i.inhparent"
         " join pg_catalog.pg_namespace n on n.oid = p.relnamespace"
         " where n.nspname = 'comanda' and p.relname = 'keys' and c.relname ~ '^keys_[0-9]{4}_'"
-        " and to_timestamp(c.relname, '\"keys_\"YYYY\"_\"MM\"_\"DD') > now())";
+        " and to_timestamp(c.relname, '\"keys_\"YYYY\"_\"MM\"_\"DD') > now()),"
+        " u.to_make, u.to_drop, u.barred from comanda.upkeep_undone() u";
     struct doctor *doctor = look->doctor;
-    int64_t numbers[2];
-    if (ask(look, "partitions", sql, numbers, 2)) {
-        bool enough = numbers[0] >= MONTHS_MIN && numbers[1] >= KEY_WEEKS_MIN;
-        doctor_say(doctor, "partitions", enough ? FINDING_OK : FINDING_FAULT,
-                   DOCTOR_DETAIL(doctor, "%lld months of the log and %lld weeks of keys ahead",
-                                 (long long)numbers[0], (long long)numbers[1]),
-                   enough ? ""
-                          : "the relay's leader makes them: start comanda-relay, or run"
-                            " comandactl migrate");
+    int64_t numbers[5];
+    if (!ask(look, "partitions", sql, numbers, 5)) {
+        return;
     }
+    bool enough = numbers[0] >= MONTHS_MIN && numbers[1] >= KEY_WEEKS_MIN;
+    doctor_say(doctor, "partitions", enough ? FINDING_OK : FINDING_FAULT,
+               DOCTOR_DETAIL(doctor, "%lld months of the log and %lld weeks of keys ahead",
+                             (long long)numbers[0], (long long)numbers[1]),
+               enough ? ""
+                      : "the relay's leader makes them: start comanda-relay, or run"
+                        " comandactl migrate");
+    bool done = numbers[2] == 0 && numbers[3] == 0;
+    doctor_say(doctor, "upkeep", done ? FINDING_OK : FINDING_WARNING,
+               DOCTOR_DETAIL(doctor,
+                             "%lld partitions to be made, %lld to be dropped, %lld barred by rows"
+                             " in a DEFAULT partition",
+                             (long long)numbers[2], (long long)numbers[3], (long long)numbers[4]),
+               done ? ""
+                    : "unless the relay has just been started, somebody holds their tables for"
+                      " long: look for it in pg_locks by relation");
 }
 
 static void look_at_relay(const struct look *look)

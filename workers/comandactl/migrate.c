@@ -28,6 +28,10 @@ static void print_report(const struct ctl *ctl, const struct migrate_report *rep
                report->applied, report->partitions,
                report->epoch_raised ? ", epoch raised: this database came from another cluster"
                                     : "");
+        if (report->undone > 0) {
+            printf("%d partitions are left to the relay, others hold their tables\n",
+                   report->undone);
+        }
         if (report->overlooked > 0) {
             printf("%lld rows were written here before that and never published, of positions %lld"
                    " to %lld: publish them with comandactl event replay\n",
@@ -47,6 +51,8 @@ static void print_report(const struct ctl *ctl, const struct migrate_report *rep
     json_int(&writer, report->applied);
     json_name(&writer, STR("partitions"));
     json_int(&writer, report->partitions);
+    json_name(&writer, STR("partitions_left"));
+    json_int(&writer, report->undone);
     json_name(&writer, STR("epoch_raised"));
     json_bool(&writer, report->epoch_raised);
     json_name(&writer, STR("overlooked"));
@@ -81,8 +87,9 @@ static void print_status(const struct ctl *ctl, const struct migration_status *l
 {
     if (!ctl->json) {
         for (size_t i = 0; i < count; i++) {
-            printf("%04d  %-8s  %-20.*s  %.*s\n", list[i].version, state_text(list[i].state),
-                   STR_FMT(list[i].name), STR_FMT(list[i].applied_at));
+            printf("%04d  %-8s  serves %04d  %-20.*s  %.*s\n", list[i].version,
+                   state_text(list[i].state), list[i].serves, STR_FMT(list[i].name),
+                   STR_FMT(list[i].applied_at));
         }
         return;
     }
@@ -99,6 +106,8 @@ static void print_status(const struct ctl *ctl, const struct migration_status *l
         json_string(&writer, list[i].name);
         json_name(&writer, STR("state"));
         json_string(&writer, str_from(state_text(list[i].state)));
+        json_name(&writer, STR("serves"));
+        json_int(&writer, list[i].serves);
         json_name(&writer, STR("applied_at"));
         json_string(&writer, list[i].applied_at);
         json_object_end(&writer);

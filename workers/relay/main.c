@@ -181,8 +181,7 @@ int main(int argc, char **argv)
     // server, and a checkpoint tell how far that one's log is published.
     struct postgres *log_link = open_postgres_or_exit(settings, LOG_REPLY_MS);
     struct postgres *house_link = open_postgres_or_exit(settings, 0);
-    struct relay_house house = {
-        .lease = must_have(relay_lease_postgres_new(house_link), "the housekeeping")};
+    struct relay_house house = {.postgres = house_link};
     struct relay_loop loop = {
         .postgres = log_link,
         .leads = &house.leads,
@@ -216,7 +215,6 @@ int main(int argc, char **argv)
 
     relay_run_free(&loop.run);
     relay_free(relay);
-    relay_lease_postgres_free(house.lease);
     log_bell_postgres_free(ports.bell);
     relay_lease_postgres_free(ports.lease);
     event_store_postgres_free(ports.store);

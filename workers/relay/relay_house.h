@@ -5,11 +5,11 @@
 
 #include <stdbool.h>
 
-#include "application/ports/relay_lease.h"
+#include "infrastructure/postgres/connection.h"
 #include "runtime/runtime.h"
 
 struct relay_house {
-    struct relay_lease *lease; // over a session that nothing else uses
+    struct postgres *postgres; // a session that nothing else uses
     _Atomic bool leads;        // set by the relay's loop
 };
 

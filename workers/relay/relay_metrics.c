@@ -66,6 +66,17 @@ static const struct metric_family differing = {
     .help =
         "Queues and exchanges that exist in another shape than the settings say; set by the leader",
 };
+static const struct metric_family partitions_undone = {
+    .kind = METRIC_GAUGE,
+    .name = "comanda_partitions_undone",
+    .help = "Partitions that should be made or dropped and are not yet, or that rows in a DEFAULT "
+            "partition bar; set by the leader",
+};
+static const struct metric_family upkeep_failures = {
+    .kind = METRIC_COUNTER,
+    .name = "comanda_upkeep_failures_total",
+    .help = "How often a piece of upkeep failed or gave way to who held its tables",
+};
 static const struct metric_family lost_bindings = {
     .kind = METRIC_COUNTER,
     .name = "comanda_topology_bindings_lost_total",
@@ -115,6 +126,18 @@ void relay_metrics_backlog(const struct relay_backlog *backlog)
     } else {
         metric_set(metric_of(&horizon, NULL), (int64_t)(backlog->horizon_age_s * 1000));
     }
+}
+
+void relay_metrics_undone(const struct upkeep_undone *undone)
+{
+    metric_set(metric_of(&partitions_undone, "what", "make", NULL), undone->to_make);
+    metric_set(metric_of(&partitions_undone, "what", "drop", NULL), undone->to_drop);
+    metric_set(metric_of(&partitions_undone, "what", "barred", NULL), undone->barred);
+}
+
+void relay_metrics_upkeep_failed(void)
+{
+    metric_add(metric_of(&upkeep_failures, NULL), 1);
 }
 
 void relay_metrics_returned(size_t count)

@@ -7,6 +7,7 @@
 
 #include "application/ports/message_bus.h"
 #include "application/ports/relay_lease.h"
+#include "infrastructure/postgres/upkeep.h"
 #include "infrastructure/rabbitmq/topology.h"
 #include "infrastructure/rabbitmq/topology_link.h"
 
@@ -19,6 +20,8 @@ void relay_metrics_differing(size_t count);
 void relay_metrics_lost_bindings(size_t count);
 void relay_metrics_went_back(void);
 void relay_metrics_backlog(const struct relay_backlog *backlog);
+void relay_metrics_undone(const struct upkeep_undone *undone);
+void relay_metrics_upkeep_failed(void);
 
 // Came back from the broker, which could give them to nobody.
 void relay_metrics_returned(size_t count);

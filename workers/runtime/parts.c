@@ -16,12 +16,7 @@
 #include "infrastructure/rabbitmq/ladder_proof.h"
 #include "infrastructure/telemetry/log.h"
 
-enum {
-    DETAIL_MAX = 200,
-    PROOF_EVERY_MS = 15000,
-    RIGHTS_DETAIL_MAX = 512,
-    RIGHTS_BYTES_MAX = 32 * 1024
-};
+enum { PROOF_EVERY_MS = 15000, RIGHTS_DETAIL_MAX = 512, RIGHTS_BYTES_MAX = 32 * 1024 };
 
 static void open_postgres(struct parts *parts, const struct settings *settings)
 {
@@ -70,18 +65,11 @@ void parts_free(struct parts *parts)
     arena_free(&parts->arena);
 }
 
-static bool note_schema(struct runtime *runtime, int version)
+static bool note_schema(struct runtime *runtime, struct schema_range range)
 {
-    char detail[DETAIL_MAX];
-    bool fits = version == migrate_version();
-    if (fits) {
-        (void)snprintf(detail, sizeof(detail), "version %d", version);
-    } else {
-        (void)snprintf(
-            detail, sizeof(detail), "the schema is version %d, this program was built for %d: %s",
-            version, migrate_version(),
-            version < migrate_version() ? "run comandactl migrate" : "start a newer program");
-    }
+    char detail[SCHEMA_WORDS_MAX];
+    bool fits = migrate_fit(range) == SCHEMA_FITS;
+    migrate_describe(range, detail, sizeof(detail));
     readiness_set(runtime, "schema", fits, detail);
     return fits;
 }
@@ -113,8 +101,8 @@ static bool note_rights(struct runtime *runtime, struct postgres *postgres, cons
 
 bool parts_check_postgres(struct runtime *runtime, struct postgres *postgres, const char *more)
 {
-    int version = 0;
-    enum status status = migrate_read_version(postgres, &version);
+    struct schema_range range;
+    enum status status = migrate_read_range(postgres, &range);
     if (status != STATUS_OK) {
         const char *words = postgres_error(postgres);
         readiness_set(runtime, "postgres", false, words[0] != '\0' ? words : status_text(status));
@@ -125,7 +113,7 @@ bool parts_check_postgres(struct runtime *runtime, struct postgres *postgres, co
         runtime_follow_clock(now);
     }
     readiness_set(runtime, "postgres", true, "connected");
-    return note_schema(runtime, version) && note_rights(runtime, postgres, more);
+    return note_schema(runtime, range) && note_rights(runtime, postgres, more);
 }
 
 // Not known (no broker, no exchange yet, an alarm) is no refusal: it is asked again.

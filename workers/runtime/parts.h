@@ -33,8 +33,8 @@ struct parts {
 void parts_make_or_exit(struct parts *parts, struct runtime *runtime, const char *queue);
 void parts_free(struct parts *parts);
 
-// As consumer.ready: is PostgreSQL there, with the schema that this program was built for, and does
-// the broker not refuse us the failure ladder? That would show only with the first message that
+// As consumer.ready: is PostgreSQL there, with a schema that serves this program, and does the
+// broker not refuse us the failure ladder? That would show only with the first message that
 // fails, and would then hold its batch up.
 bool parts_ready(struct runtime *runtime, void *parts);
 

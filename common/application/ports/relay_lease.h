@@ -55,22 +55,12 @@ typedef enum status relay_lease_backlog_fn(struct relay_lease *relay, struct str
                                            int64_t count_max,
                                            struct relay_backlog *backlog) MUST_CHECK;
 
-// What the leader does for the log now and then: makes event partitions 24 months ahead.
-typedef enum status relay_lease_upkeep_fn(struct relay_lease *relay) MUST_CHECK;
-
-// Deletes outlived keys and inbox rows that no dropped partition takes along, at most row_limit of
-// each kind. *most: what the kind that gave most gave; row_limit: there may be more.
-typedef enum status relay_lease_trim_fn(struct relay_lease *relay, int row_limit,
-                                        int *most) MUST_CHECK;
-
 struct relay_lease_ops {
     relay_lease_acquire_fn *acquire;
     relay_lease_renew_fn *renew;
     relay_lease_checkpoint_fn *checkpoint;
     relay_lease_release_fn *release;
     relay_lease_backlog_fn *backlog;
-    relay_lease_upkeep_fn *upkeep;
-    relay_lease_trim_fn *trim;
 };
 
 struct relay_lease {
@@ -105,14 +95,4 @@ static inline enum status relay_lease_backlog(struct relay_lease *relay, struct 
                                               int64_t count_max, struct relay_backlog *backlog)
 {
     return relay->ops->backlog(relay, name, count_max, backlog);
-}
-
-static inline enum status relay_lease_upkeep(struct relay_lease *relay)
-{
-    return relay->ops->upkeep(relay);
-}
-
-static inline enum status relay_lease_trim(struct relay_lease *relay, int row_limit, int *most)
-{
-    return relay->ops->trim(relay, row_limit, most);
 }

@@ -143,28 +143,12 @@ static enum status memory_backlog(struct relay_lease *base, struct str name, int
     return status;
 }
 
-static enum status memory_upkeep(struct relay_lease *base)
-{
-    (void)base; // memory has no partitions
-    return STATUS_OK;
-}
-
-static enum status memory_trim(struct relay_lease *base, int row_limit, int *most)
-{
-    (void)base; // memory keeps its keys
-    (void)row_limit;
-    *most = 0;
-    return STATUS_OK;
-}
-
 static const struct relay_lease_ops memory_ops = {
     .acquire = memory_acquire,
     .renew = memory_renew,
     .checkpoint = memory_checkpoint,
     .release = memory_release,
     .backlog = memory_backlog,
-    .upkeep = memory_upkeep,
-    .trim = memory_trim,
 };
 
 struct lease_memory *lease_memory_new(struct event_store *log)

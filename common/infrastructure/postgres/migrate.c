@@ -5,34 +5,59 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buffer.h"
 #include "base/sha256.h"
 #include "infrastructure/postgres/migrations.h"
+#include "infrastructure/postgres/upkeep.h"
 
-enum { SCRIPT_BYTES_MAX = 1 << 20, CHECKSUM_LEN = 2 * SHA256_LEN };
+enum {
+    SCRIPT_BYTES_MAX = 1 << 20,
+    CHECKSUM_LEN = 2 * SHA256_LEN,
+    EXACT_MAX = 17,        // programs up to this one want exactly their own version
+    LOCK_TRIES_MAX = 3000, // for another migrate, ten minutes
+    APPLY_TRIES_MAX = 900, // for who holds what a migration must lock, three minutes at least
+    STEP_TRIES_MAX = 5,
+    PAUSE_US = 200000,
+};
 
 static const char read_sql[] =
     "select version, name, checksum,"
-    " to_char(applied_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+    " to_char(applied_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), serves"
+    " from comanda.schema_versions order by version";
+
+// As programs up to EXACT_MAX left it.
+static const char read_exact_sql[] =
+    "select version, name, checksum,"
+    " to_char(applied_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), version"
     " from comanda.migrations order by version";
 
-static const char version_sql[] = "select coalesce(max(version), 0) from comanda.migrations";
+// For locks of commands' tables none waits longer than commands may, who queue up behind it.
+static const char session_sql[] =
+    "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;"
+    " set client_min_messages = warning; set lock_timeout = '100ms'";
 
-// The lock is the session's: it falls with it, and spans the transactions of all migrations.
-static const char lock_sql[] =
-    "set statement_timeout = 0; set lock_timeout = 0;"
-    " set idle_in_transaction_session_timeout = 0; set client_min_messages = warning;"
-    " select pg_advisory_lock(hashtext('comanda.migrate'));"
-    " create schema if not exists comanda;"
+// The session's: it falls with it, and spans the transactions of all migrations. Who has to wait
+// asks again: a statement that waits holds a snapshot, for which the making of an index would wait.
+static const char lock_sql[] = "select pg_try_advisory_lock(hashtext('comanda.migrate'))";
+
+// comanda.schema_versions has all; comanda.migrations is what programs up to EXACT_MAX compare with
+// their own version, and has what they must not work with (make_script).
+static const char tables_sql[] =
+    "create schema if not exists comanda;"
     " create table if not exists comanda.migrations (version int4 primary key, name text not null,"
-    " checksum text not null, applied_at timestamptz not null default clock_timestamp())";
+    " checksum text not null, applied_at timestamptz not null default clock_timestamp());"
+    " create table if not exists comanda.schema_versions (version int4 primary key, serves int4 not"
+    " null, name text not null, checksum text not null, applied_at timestamptz not null default"
+    " clock_timestamp());"
+    " insert into comanda.schema_versions (version, serves, name, checksum, applied_at)"
+    " select version, version, name, checksum, applied_at from comanda.migrations"
+    " on conflict do nothing";
 
 static const char encoding_sql[] = "select current_setting('server_encoding'), current_database()";
 
 static const char unlock_sql[] = "select pg_advisory_unlock(hashtext('comanda.migrate'))";
-
-static const char upkeep_sql[] = "select comanda.keep_partitions()";
 
 // A dump restored into another cluster brings rows whose transaction ids mean nothing there.
 static const char adopt_sql[] =
@@ -41,7 +66,7 @@ static const char adopt_sql[] =
 
 int migrate_version(void)
 {
-    return (int)migration_count;
+    return migrations[migration_count - 1].version;
 }
 
 static void checksum(const struct migration *migration, char text[CHECKSUM_LEN + 1])
@@ -68,31 +93,22 @@ static int int_at(const PGresult *result, int row, int column)
     return (int)strtol(PQgetvalue(result, row, column), NULL, 10);
 }
 
-enum status migrate_read_version(struct postgres *postgres, int *version)
-{
-    PGresult *result = NULL;
-    enum status status = postgres_script(postgres, version_sql, POSTGRES_READS, &result);
-    if (status == STATUS_REFUSED && schema_is_absent(postgres)) {
-        *version = 0;
-        return STATUS_OK;
-    }
-    if (status == STATUS_OK) {
-        *version = int_at(result, 0, 0);
-        PQclear(result);
-    }
-    return status;
-}
-
 static struct migration_status pending(const struct migration *migration)
 {
-    return (struct migration_status){
-        .version = migration->version, .name = str_from(migration->name), .applied_at = STR("")};
+    return (struct migration_status){.version = migration->version,
+                                     .serves = migration->serves,
+                                     .name = str_from(migration->name),
+                                     .applied_at = STR("")};
 }
 
 static const struct migration *find_ours(int version)
 {
-    bool known = version >= 1 && version <= (int)migration_count;
-    return known ? &migrations[version - 1] : NULL;
+    for (size_t i = 0; i < migration_count; i++) {
+        if (migrations[i].version == version) {
+            return &migrations[i];
+        }
+    }
+    return NULL;
 }
 
 static struct migration_status applied(const PGresult *result, int row, struct arena *arena)
@@ -100,6 +116,7 @@ static struct migration_status applied(const PGresult *result, int row, struct a
     const struct migration *ours = find_ours(int_at(result, row, 0));
     struct migration_status status = {
         .version = int_at(result, row, 0),
+        .serves = int_at(result, row, 4),
         .name = arena_str(arena, str_from(PQgetvalue(result, row, 1))),
         .state = MIGRATION_FOREIGN,
         .applied_at = arena_str(arena, str_from(PQgetvalue(result, row, 3))),
@@ -144,6 +161,9 @@ enum status migrate_read_status(struct postgres *postgres, struct arena *arena,
     PGresult *rows = NULL;
     enum status status = postgres_script(postgres, read_sql, POSTGRES_READS, &rows);
     if (status == STATUS_REFUSED && schema_is_absent(postgres)) {
+        status = postgres_script(postgres, read_exact_sql, POSTGRES_READS, &rows);
+    }
+    if (status == STATUS_REFUSED && schema_is_absent(postgres)) {
         status = STATUS_OK;
     }
     if (status == STATUS_OK) {
@@ -161,22 +181,41 @@ static enum status run_script(struct postgres *postgres, const char *sql)
     return status;
 }
 
-static enum status apply(struct postgres *postgres, const struct migration *migration,
-                         struct arena *arena)
+// One script is one transaction. A program that compares versions exactly sees a new one only when
+// it must not go on.
+static enum status make_script(const struct migration *migration, struct buffer *script)
 {
     char sum[CHECKSUM_LEN + 1];
     checksum(migration, sum);
+    buffer_printf(script,
+                  "%s\n;insert into comanda.schema_versions (version, serves, name, checksum)"
+                  " values (%d, %d, '%s', '%s')",
+                  migration->sql, migration->version, migration->serves, migration->name, sum);
+    if (migration->version <= EXACT_MAX || migration->serves > EXACT_MAX) {
+        buffer_printf(script,
+                      ";insert into comanda.migrations (version, name, checksum)"
+                      " values (%d, '%s', '%s')",
+                      migration->version, migration->name, sum);
+    }
+    buffer_add_char(script, '\0');
+    return script->status;
+}
+
+static enum status apply(struct postgres *postgres, const struct migration *migration,
+                         struct arena *arena)
+{
     struct buffer script;
     buffer_init(&script, arena, SCRIPT_BYTES_MAX);
-    buffer_printf(&script,
-                  "begin;\n%s\n;insert into comanda.migrations (version, name, checksum)"
-                  " values (%d, '%s', '%s'); commit",
-                  migration->sql, migration->version, migration->name, sum);
-    buffer_add_char(&script, '\0');
-    if (script.status != STATUS_OK) {
-        return script.status;
+    enum status status = make_script(migration, &script);
+    for (int tries = 1; status == STATUS_OK; tries++) {
+        status = run_script(postgres, script.data);
+        if (tries == APPLY_TRIES_MAX || !upkeep_met_a_lock(postgres, status)) {
+            break;
+        }
+        status = STATUS_OK;
+        usleep(PAUSE_US);
     }
-    return run_script(postgres, script.data);
+    return status;
 }
 
 // Nothing is applied on top of a history that is not ours.
@@ -191,11 +230,12 @@ static bool history_is_ours(const struct migration_status *list, size_t count, s
                                   list[i].version, STR_FMT(list[i].name));
             return false;
         }
-        if (list[i].state == MIGRATION_FOREIGN) {
+        if (list[i].state == MIGRATION_FOREIGN && list[i].serves > migrate_version()) {
             *cause = arena_printf(arena,
-                                  "the database has migration %d (%.*s), this program knows %d:"
-                                  " use the newer program",
-                                  list[i].version, STR_FMT(list[i].name), migrate_version());
+                                  "the database has migration %d (%.*s), which serves programs of"
+                                  " %d and later, this one is of %d: use the newer program",
+                                  list[i].version, STR_FMT(list[i].name), list[i].serves,
+                                  migrate_version());
             return false;
         }
     }
@@ -218,13 +258,40 @@ static enum status apply_pending(struct postgres *postgres, struct arena *arena,
         if (list[i].state != MIGRATION_PENDING) {
             continue;
         }
-        status = apply(postgres, &migrations[i], arena);
+        status = apply(postgres, find_ours(list[i].version), arena);
         if (status == STATUS_OK) {
             report->applied++;
         } else {
-            report->cause = arena_printf(arena, "migration %d (%.*s): %s", list[i].version,
-                                         STR_FMT(list[i].name), postgres_error(postgres));
+            report->cause = arena_printf(
+                arena, "migration %d (%.*s): %s%s", list[i].version, STR_FMT(list[i].name),
+                postgres_error(postgres),
+                upkeep_met_a_lock(postgres, status)
+                    ? "; another session holds what it must lock: look for it in pg_locks"
+                    : "");
         }
+    }
+    return status;
+}
+
+// What is held by others is left to the relay's leader, which tries for as long as it takes.
+static enum status keep_partitions(struct postgres *postgres, struct migrate_report *report)
+{
+    struct upkeep_undone undone;
+    enum upkeep_did did = UPKEEP_NOTHING;
+    enum status status;
+    int tries = 0;
+    do {
+        status = upkeep_step(postgres, &did);
+        report->partitions += status == STATUS_OK && did == UPKEEP_MADE;
+        if (upkeep_met_a_lock(postgres, status)) {
+            tries++;
+            usleep(PAUSE_US);
+        }
+    } while ((status == STATUS_OK && did != UPKEEP_NOTHING) ||
+             (upkeep_met_a_lock(postgres, status) && tries < STEP_TRIES_MAX));
+    if (status == STATUS_OK || upkeep_met_a_lock(postgres, status)) {
+        status = upkeep_read_undone(postgres, &undone);
+        report->undone = status == STATUS_OK ? undone.to_make + undone.to_drop : 0;
     }
     return status;
 }
@@ -232,13 +299,8 @@ static enum status apply_pending(struct postgres *postgres, struct arena *arena,
 static enum status finish(struct postgres *postgres, struct migrate_report *report)
 {
     PGresult *result = NULL;
-    enum status status = postgres_script(postgres, upkeep_sql, POSTGRES_READS, &result);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    report->partitions = int_at(result, 0, 0);
-    PQclear(result);
-    status = postgres_script(postgres, adopt_sql, POSTGRES_READS, &result);
+    struct schema_range range;
+    enum status status = postgres_script(postgres, adopt_sql, POSTGRES_READS, &result);
     if (status != STATUS_OK) {
         return status;
     }
@@ -247,7 +309,12 @@ static enum status finish(struct postgres *postgres, struct migrate_report *repo
     report->first_position = strtoll(PQgetvalue(result, 0, 2), NULL, 10); // "" is 0
     report->last_position = strtoll(PQgetvalue(result, 0, 3), NULL, 10);
     PQclear(result);
-    return migrate_read_version(postgres, &report->version);
+    status = migrate_read_range(postgres, &range);
+    if (status == STATUS_OK) {
+        report->version = range.version;
+        status = keep_partitions(postgres, report);
+    }
+    return status == STATUS_OK ? upkeep_of_owner(postgres) : status;
 }
 
 // Names and words of all the world go into the log, which is never rewritten.
@@ -267,23 +334,55 @@ static enum status check_encoding(struct postgres *postgres, struct arena *arena
     return status;
 }
 
+static enum status lock_out_others(struct postgres *postgres, struct str *cause)
+{
+    for (int tries = 1; tries <= LOCK_TRIES_MAX; tries++) {
+        PGresult *result = NULL;
+        enum status status = postgres_script(postgres, lock_sql, POSTGRES_READS, &result);
+        bool ours = status == STATUS_OK && PQgetvalue(result, 0, 0)[0] == 't';
+        PQclear(result);
+        if (status != STATUS_OK || ours) {
+            return status;
+        }
+        usleep(PAUSE_US);
+    }
+    *cause = STR("another migrate has been at it for ten minutes: see what it waits for");
+    return STATUS_TIMEOUT;
+}
+
+static enum status run_locked(struct postgres *postgres, struct arena *arena,
+                              struct migrate_report *report)
+{
+    enum status status = run_script(postgres, tables_sql);
+    if (status == STATUS_OK) {
+        status = apply_pending(postgres, arena, report);
+    }
+    if (status == STATUS_OK) {
+        status = finish(postgres, report);
+    }
+    if (postgres_is_connected(postgres)) {
+        if (status != STATUS_OK && str_is_empty(report->cause)) {
+            report->cause = arena_str(arena, str_from(postgres_error(postgres)));
+        }
+        enum status unlocked = run_script(postgres, unlock_sql);
+        status = status == STATUS_OK ? unlocked : status;
+    }
+    return status;
+}
+
 enum status migrate_run(struct postgres *postgres, struct arena *arena,
                         struct migrate_report *report)
 {
     *report = (struct migrate_report){.cause = STR("")};
     enum status status = check_encoding(postgres, arena, &report->cause);
     if (status == STATUS_OK) {
-        status = run_script(postgres, lock_sql);
+        status = run_script(postgres, session_sql);
     }
     if (status == STATUS_OK) {
-        status = apply_pending(postgres, arena, report);
-        if (status == STATUS_OK) {
-            status = finish(postgres, report);
-        }
-        if (postgres_is_connected(postgres)) {
-            enum status unlocked = run_script(postgres, unlock_sql);
-            status = status == STATUS_OK ? unlocked : status;
-        }
+        status = lock_out_others(postgres, &report->cause);
+    }
+    if (status == STATUS_OK) {
+        status = run_locked(postgres, arena, report);
     }
     if (status != STATUS_OK && str_is_empty(report->cause)) {
         report->cause = arena_str(arena, str_from(postgres_error(postgres)));

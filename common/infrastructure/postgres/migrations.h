@@ -6,6 +6,7 @@
 
 struct migration {
     int version; // from 1, without gaps
+    int serves;  // the oldest program that can work with the schema once this is applied
     const char *name;
     const char *sql;
 };

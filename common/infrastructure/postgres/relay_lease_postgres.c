@@ -194,45 +194,12 @@ static enum status postgres_backlog(struct relay_lease *base, struct str name, i
     return STATUS_OK;
 }
 
-static enum status postgres_upkeep(struct relay_lease *base)
-{
-    struct statement statement;
-    struct binary_params params;
-    begin(self(base), &params, &statement, "upkeep", "select comanda.keep_partitions()", NULL);
-    PGresult *result = NULL;
-    enum status status = run(self(base), &params, &result);
-    if (status == STATUS_OK) {
-        PQclear(result);
-    }
-    return status;
-}
-
-static enum status postgres_trim(struct relay_lease *base, int row_limit, int *most)
-{
-    static const Oid types[] = {OID_INT4};
-    struct statement statement;
-    struct binary_params params;
-    begin(self(base), &params, &statement, "trim", "select comanda.trim($1)", types);
-    binary_param_int4(&params, row_limit);
-    PGresult *result = NULL;
-    enum status status = run(self(base), &params, &result);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    struct binary_row row = {.result = result};
-    *most = binary_int4(&row, 0);
-    PQclear(result);
-    return row.bad ? STATUS_MALFORMED : STATUS_OK;
-}
-
 static const struct relay_lease_ops postgres_ops = {
     .acquire = postgres_acquire,
     .renew = postgres_renew,
     .checkpoint = postgres_checkpoint,
     .release = postgres_release,
     .backlog = postgres_backlog,
-    .upkeep = postgres_upkeep,
-    .trim = postgres_trim,
 };
 
 struct relay_lease *relay_lease_postgres_new(struct postgres *postgres)

@@ -9,7 +9,7 @@
 
 #define EVERY_PROGRAM                                                \
     "usage comanda\nusage comanda_read\nselect comanda.migrations\n" \
-    "execute comanda.log_at_home\n"
+    "select comanda.schema_versions\nexecute comanda.log_at_home\n"
 #define HOW_THE_LOG_STANDS \
     "execute comanda.backlog\nexecute comanda.horizon_age_s\nexecute comanda.partition_months\n"
 #define WRITES_STREAMS \
@@ -31,6 +31,7 @@
     "\nexecute comanda.lease_is_stale\nexecute comanda.lease_release"     \
     "\nexecute comanda.lease_renew\nexecute comanda.read_tail"            \
     "\nexecute comanda.keep_partitions\nexecute comanda.trim"             \
+    "\nexecute comanda.upkeep_step\nexecute comanda.upkeep_undone"        \
     "\nexecute comanda.relay_sleep\nexecute comanda.relay_wake"
 #define SAGAS                                                       \
     "\nexecute comanda.claim_timers\nexecute comanda.sagas_missing" \
