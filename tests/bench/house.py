@@ -19,9 +19,7 @@ from demolib.shop import DAEMONS, PRODUCTS, Shop, nginx_program  # noqa: E402
 
 READY_SECONDS = 90
 POLL_SECONDS = 0.05
-# An order that waits in a queue of thousands has not timed out, and the ladder outlasts its steps.
-SETTINGS = {"COMANDA_SAGA_TIMEOUT": "300s", "COMANDA_RETRY_1": "60s", "COMANDA_RETRY_2": "300s",
-            "COMANDA_RETRY_3": "1800s", "COMANDA_LOG_LEVEL": "warning"}
+SETTINGS = {"COMANDA_LOG_LEVEL": "warning"}
 
 PLAIN_NGINX = """\
 worker_processes 1;
