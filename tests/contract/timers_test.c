@@ -49,6 +49,25 @@ static void finish(struct log_subject *subject, const struct uuid *ids, size_t c
     cr_assert_eq(append_one(subject, item).outcome, APPENDED);
 }
 
+BOTH_STORES(timer, given_timers_then_the_rest_lasts_until_the_earliest_is_due)
+{
+    int rest_ms = -1;
+    struct uuid ids[2] = {new_id(), new_id()};
+    struct timer *others = NULL;
+    (void)claim(subject, 100, 3600, &others); // what other tests have left
+    cr_assert_eq(event_store_timers_rest(subject->store, 1000, &rest_ms), STATUS_OK);
+    cr_assert_eq(rest_ms, 1000, "there is none");
+    append_one(subject, with_timer(an_item(subject), ids[0], in_seconds(30)));
+    cr_assert_eq(event_store_timers_rest(subject->store, 1000, &rest_ms), STATUS_OK);
+    cr_assert_eq(rest_ms, 1000, "it is due later");
+    cr_assert_eq(event_store_timers_rest(subject->store, 60000, &rest_ms), STATUS_OK);
+    cr_assert(rest_ms > 0 && rest_ms <= 30000, "%d", rest_ms);
+    append_one(subject, with_timer(an_item(subject), ids[1], in_seconds(-5)));
+    cr_assert_eq(event_store_timers_rest(subject->store, 60000, &rest_ms), STATUS_OK);
+    cr_assert_eq(rest_ms, 0);
+    finish(subject, ids, 2);
+}
+
 BOTH_STORES(timer, given_a_due_timer_when_claimed_then_it_comes_back_as_it_was_set)
 {
     struct uuid id = new_id();

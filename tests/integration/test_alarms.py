@@ -161,10 +161,13 @@ def test_the_edge_does_not_blame_the_relay_for_a_transaction(servers, database):
             assert held["checks"]["relay"]["status"] == "up"
             assert held["checks"]["horizon"]["status"] == "down"
             assert "comandactl doctor names it" in held["checks"]["horizon"]["detail"]
-        late = until(lambda: edge.get("/readyz", token=None).json, "an answer")
-        assert late["status"] == "degraded"
-        assert late["checks"]["relay"]["status"] == "down"
-        assert late["checks"]["horizon"]["status"] == "up"
+
+        def blames_the_relay():
+            late = edge.get("/readyz", token=None).json
+            return late["status"] == "degraded" and late["checks"]["relay"]["status"] == "down" \
+                and late["checks"]["horizon"]["status"] == "up"
+        # Others have transactions on this server too, for a moment.
+        until(blames_the_relay, "the relay is late by itself")
     finally:
         edge.remove()
         database.rows("delete from comanda.leases")
@@ -257,11 +260,11 @@ def test_timers_fire_while_a_look_is_held_up(tmp_path):
     """Red before: the loop that fires them was the one that looked."""
     shop = open_shop(tmp_path, **HASTY)
     try:
-        shop.start("relay", "saga", wait=True)
+        shop.start("relay", "saga", "payment", wait=True)
         with contextlib.closing(psycopg2.connect(shop.database.conninfo)) as session:
             session.cursor().execute("lock table comanda.saga_watch in exclusive mode")
             shop.database.rows("set lock_timeout = '1s'")
-            order = shop.place()
+            order = shop.place(token="tok_silent")
             until(lambda: ("authorize", "forward", 2) in shop.commands(order), "its timer fires")
         assert shop.types(saga_of(order))
     finally:

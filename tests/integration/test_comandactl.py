@@ -26,7 +26,8 @@ KEY = "a development key of forty-two bytes, more"
 def shop(tmp_path_factory):
     """Relay, saga and projector; no participant, so that a saga stays where it is, and no step times
     out, so that none is parked."""
-    made = ReadSide(tmp_path_factory.mktemp("operator"), COMANDA_SAGA_TIMEOUT="600s", COMANDA_SAGA_PATIENCE="1h",
+    made = ReadSide(tmp_path_factory.mktemp("operator"), COMANDA_SAGA_TIMEOUT="600s",
+                    COMANDA_SAGA_PATIENCE="1h",
                     COMANDA_RETRY_3="2000s").start("relay", "saga", "projector")
     yield made
     made.close()

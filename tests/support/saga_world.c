@@ -102,6 +102,10 @@ static void choose_chaos(struct play *play)
     play->parties.silent_one_in = silence[world_any(play, 3)];
     play->cancel_at = world_any(play, 3) == 0 ? -1 : (int)world_any(play, steps);
     play->abort_at = world_any(play, 6) > 0 ? -1 : (int)world_any(play, steps);
+    if (world_any(play, 2) == 0) { // nobody turns it back: else hardly one in fifty is confirmed
+        play->cancel_at = -1;
+        play->abort_at = -1;
+    }
 }
 
 static void run(struct play *play)

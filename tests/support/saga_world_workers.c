@@ -155,7 +155,7 @@ bool world_fire(struct play *play, int timer)
     }
     // Its patience may be over at any attempt: what waits in a queue spends none.
     worker->incoming =
-        saga_timer_message(&play->timers[timer].timer, world_any(play, 4) == 0, 1000000);
+        saga_timer_message(&play->timers[timer].timer, world_any(play, 8) == 0, 1000000);
     worker->mail = -1;
     worker->timer = timer;
     play->timers[timer].in_hand = true;

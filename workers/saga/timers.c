@@ -17,6 +17,7 @@ enum {
     BACKOFF_FIRST_MS = 100,
     BACKOFF_LIMIT_MS = 5000,
     SECOND_MS = 1000,
+    REST_MIN_MS = 10, // a timer that another daemon has claimed is due for us too
 };
 
 struct loop {
@@ -141,6 +142,18 @@ static enum status turn(struct loop *loop, bool *busy)
     return status;
 }
 
+// Until the earliest timer is due. One that is set meanwhile is due a second from now at the least.
+static enum status rest(struct loop *loop)
+{
+    int rest_ms = 0;
+    enum status status =
+        event_store_timers_rest(loop->timers->parts->store, loop->poll_ms, &rest_ms);
+    if (status == STATUS_OK) {
+        (void)runtime_sleep(loop->runtime, rest_ms > REST_MIN_MS ? rest_ms : REST_MIN_MS);
+    }
+    return status;
+}
+
 static void wait_until_ready(struct loop *loop)
 {
     while (!runtime_stopping(loop->runtime) && !parts_ready(loop->runtime, loop->timers->parts)) {
@@ -156,13 +169,14 @@ int saga_timers_run(struct runtime *runtime, void *context)
     wait_until_ready(&loop);
     while (!runtime_stopping(runtime)) {
         enum status status = turn(&loop, &busy);
+        if (status == STATUS_OK && !busy) {
+            status = rest(&loop);
+        }
         if (status != STATUS_OK) {
             log_line(LOG_WARNING, "the timers wait for the store",
                      log_text("cause", status_text(status)));
             (void)runtime_sleep(runtime, backoff_next_ms(&loop.backoff, runtime_random()));
             wait_until_ready(&loop);
-        } else if (!busy) {
-            (void)runtime_sleep(runtime, loop.poll_ms);
         }
     }
     arena_free(&loop.claimed);

@@ -195,6 +195,10 @@ typedef enum status event_store_claim_timers_fn(struct event_store *store, size_
                                                 int claim_s, struct arena *arena,
                                                 struct timer **timers, size_t *count) MUST_CHECK;
 
+// How long nobody has to claim: until the earliest timer is due, longest_ms at most.
+typedef enum status event_store_timers_rest_fn(struct event_store *store, int longest_ms,
+                                               int *rest_ms) MUST_CHECK;
+
 // Which session reads: grows with each connection that is made. Another one may be at another
 // server, such as a standby that was promoted and lacks the last rows. NULL in a store that has
 // none.
@@ -206,6 +210,7 @@ struct event_store_ops {
     event_store_read_tail_fn *read_tail;
     event_store_save_snapshots_fn *save_snapshots;
     event_store_claim_timers_fn *claim_timers;
+    event_store_timers_rest_fn *timers_rest;
     event_store_session_fn *session;
 };
 
@@ -245,6 +250,12 @@ static inline enum status event_store_save_snapshots(struct event_store *store,
                                                      const struct snapshot *snapshots, size_t count)
 {
     return store->ops->save_snapshots(store, snapshots, count);
+}
+
+static inline enum status event_store_timers_rest(struct event_store *store, int longest_ms,
+                                                  int *rest_ms)
+{
+    return store->ops->timers_rest(store, longest_ms, rest_ms);
 }
 
 static inline enum status event_store_claim_timers(struct event_store *store, size_t limit,

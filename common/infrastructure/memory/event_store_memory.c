@@ -193,6 +193,7 @@ static const struct event_store_ops memory_ops = {
     .read_tail = memory_log_read_tail,
     .save_snapshots = memory_log_save_snapshots,
     .claim_timers = memory_log_claim_timers,
+    .timers_rest = memory_log_timers_rest,
 };
 
 struct event_store *event_store_memory_new(size_t bytes_max)

@@ -80,3 +80,4 @@ event_store_read_fn memory_log_read;
 event_store_read_tail_fn memory_log_read_tail;
 event_store_save_snapshots_fn memory_log_save_snapshots;
 event_store_claim_timers_fn memory_log_claim_timers;
+event_store_timers_rest_fn memory_log_timers_rest;

@@ -271,3 +271,16 @@ enum status memory_log_claim_timers(struct event_store *base, size_t limit, int 
     *count = found;
     return STATUS_OK;
 }
+
+enum status memory_log_timers_rest(struct event_store *base, int longest_ms, int *rest_ms)
+{
+    const struct memory_store *store = memory_store_of(base);
+    instant_us now = memory_log_now();
+    int64_t rest = longest_ms;
+    for (const struct kept_timer *at = store->timers; at != NULL; at = at->hh.next) {
+        int64_t left = at->timer.due <= now ? 0 : (at->timer.due - now + 999) / 1000;
+        rest = left < rest ? left : rest;
+    }
+    *rest_ms = (int)rest;
+    return STATUS_OK;
+}

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "infrastructure/postgres/binary.h"
 #include "infrastructure/postgres/statement.h"
 
 enum {
@@ -260,12 +261,32 @@ static unsigned postgres_session_of(const struct event_store *store)
     return postgres_session(((const struct event_store_postgres *)store)->postgres);
 }
 
+static enum status postgres_timers_rest(struct event_store *store, int longest_ms, int *rest_ms)
+{
+    struct event_store_postgres *postgres = self(store);
+    struct statement statement;
+    PGresult *result = NULL;
+    arena_reset(&postgres->scratch);
+    enum status status = statement_timers_rest(longest_ms, &postgres->scratch, &statement);
+    if (status == STATUS_OK) {
+        status = postgres_run(postgres->postgres, &statement, POSTGRES_READS, &result);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct binary_row row = {.result = result};
+    *rest_ms = binary_int4(&row, 0);
+    PQclear(result);
+    return row.bad ? STATUS_MALFORMED : STATUS_OK;
+}
+
 static const struct event_store_ops postgres_ops = {
     .append = postgres_append,
     .read = postgres_read,
     .read_tail = postgres_read_tail,
     .save_snapshots = postgres_save_snapshots,
     .claim_timers = postgres_claim_timers,
+    .timers_rest = postgres_timers_rest,
     .session = postgres_session_of,
 };
 

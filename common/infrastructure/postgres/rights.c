@@ -35,6 +35,7 @@
     "\nexecute comanda.relay_sleep\nexecute comanda.relay_wake"
 #define SAGAS                                                       \
     "\nexecute comanda.claim_timers\nexecute comanda.sagas_missing" \
+    "\nexecute comanda.timers_rest_ms"                              \
     "\nexecute comanda.sagas_parked\nexecute comanda.sagas_running"
 
 static const struct {

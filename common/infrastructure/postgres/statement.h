@@ -64,6 +64,8 @@ enum status statement_save_snapshots(const struct snapshot *snapshots, size_t co
                                      struct arena *arena, struct statement *statement) MUST_CHECK;
 
 // Run it as a transaction of its own, before anything is loaded.
+enum status statement_timers_rest(int longest_ms, struct arena *arena,
+                                  struct statement *statement) MUST_CHECK;
 enum status statement_claim_timers(size_t limit, int claim_s, struct arena *arena,
                                    struct statement *statement) MUST_CHECK;
 enum status statement_claim_timers_read(const PGresult *result, struct arena *arena,

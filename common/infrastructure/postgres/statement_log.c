@@ -356,6 +356,17 @@ enum status statement_save_snapshots(const struct snapshot *snapshots, size_t co
     return params.status;
 }
 
+// One integer.
+enum status statement_timers_rest(int longest_ms, struct arena *arena, struct statement *statement)
+{
+    static const Oid types[] = {OID_INT4};
+    struct binary_params params;
+    binary_params_begin(&params, statement, arena, "timers_rest",
+                        "select comanda.timers_rest_ms($1)", types);
+    binary_param_int4(&params, longest_ms);
+    return params.status;
+}
+
 enum status statement_claim_timers(size_t limit, int claim_s, struct arena *arena,
                                    struct statement *statement)
 {
