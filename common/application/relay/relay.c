@@ -8,6 +8,8 @@
 #include "application/relay/relay_flight.h"
 #include "application/relay/relay_rest.h"
 
+enum { OUTCOMES_MS = 10 };
+
 struct relay {
     struct relay_settings settings;
     uint32_t random;
@@ -165,20 +167,25 @@ static enum relay_want listen(struct relay *relay, int64_t now_ms)
     if (relay_flight_is_past(relay->confirmed, relay->checkpointed)) {
         then = earlier(then, relay->checkpoint_at);
     }
-    return wait_until(relay, rest->asleep ? RELAY_WANT_BELL : RELAY_WANT_OUTCOMES, then, now_ms);
+    if (!rest->asleep) {
+        return wait_until(relay, RELAY_WANT_OUTCOMES, then, now_ms);
+    }
+    // Outcomes are heard between two waits.
+    then = relay->flight.count > 0 ? earlier(then, now_ms + OUTCOMES_MS) : then;
+    return wait_until(relay, RELAY_WANT_BELL, then, now_ms);
 }
 
-// Nothing waits and nothing is on its way: those who append are told to ring. While it is awake
-// they are not, for a bell costs them.
+// Nothing waits: those who append are told to ring, or still believe so after a ring that brought a
+// few rows. While there is much to read they shall not, for a bell costs them.
 static enum relay_want next_to_read(struct relay *relay, int64_t now_ms)
 {
     const struct relay_rest *rest = &relay->rest;
-    bool idle = relay->sent == relay->row_count && relay->flight.count == 0;
     bool due = now_ms >= rest->read_at;
-    if (rest->told && !rest->asleep && relay->row_count > 0) {
+    bool believed = rest->told && rest->fed;
+    if (believed && relay->row_count > RELAY_QUIET_ROWS) {
         return RELAY_WANT_WAKE;
     }
-    if (idle && (rest->drowsy || (rest->asleep && due))) {
+    if (relay->sent == relay->row_count && (rest->drowsy || believed || (rest->asleep && due))) {
         return RELAY_WANT_SLEEP;
     }
     if (has_room_to_read(relay) && due) {
@@ -198,7 +205,7 @@ static enum relay_want next_as_leader(struct relay *relay, int64_t now_ms)
     if (now_ms >= relay->topology_at) {
         return RELAY_WANT_TOPOLOGY;
     }
-    if (checkpoint_is_due(relay, now_ms)) {
+    if (checkpoint_is_due(relay, now_ms) && !relay_rest_just_rung(&relay->rest)) {
         return RELAY_WANT_CHECKPOINT;
     }
     if (now_ms < relay->retry_at) {

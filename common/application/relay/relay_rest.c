@@ -16,6 +16,7 @@ void relay_rest_begin(struct relay_rest *rest, int64_t now_ms)
 void relay_rest_found(struct relay_rest *rest, size_t count, bool more, int64_t now_ms)
 {
     rest->drowsy = count == 0;
+    rest->fed = count > 0;
     if (count > 0) {
         rest->misses = 0;
         rest->poll_ms = rest->poll_min_ms;
@@ -26,6 +27,7 @@ void relay_rest_found(struct relay_rest *rest, size_t count, bool more, int64_t 
 void relay_rest_told(struct relay_rest *rest, bool asleep, int64_t now_ms)
 {
     rest->drowsy = false;
+    rest->fed = false;
     rest->asleep = asleep;
     rest->told = asleep;
     if (asleep) {
@@ -45,5 +47,11 @@ void relay_rest_until(struct relay_rest *rest, int64_t then_ms)
 {
     rest->asleep = false;
     rest->drowsy = false;
+    rest->fed = false;
     rest->read_at = then_ms;
+}
+
+bool relay_rest_just_rung(const struct relay_rest *rest)
+{
+    return rest->told && !rest->asleep && !rest->fed && !rest->drowsy;
 }

@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// So few rows at a ring say that the log is quiet: the next one shall ring too.
+enum { RELAY_QUIET_ROWS = 16 };
+
 struct relay_rest {
     int poll_min_ms;
     int poll_max_ms;
@@ -15,6 +18,7 @@ struct relay_rest {
     bool drowsy;     // the last look has found nothing: it may sleep
     bool asleep;
     bool told; // those who append believe that it sleeps
+    bool fed;  // the last look has found rows
 };
 
 void relay_rest_begin(struct relay_rest *rest, int64_t now_ms);
@@ -25,6 +29,9 @@ void relay_rest_found(struct relay_rest *rest, size_t count, bool more, int64_t 
 // asleep: until the bell rings, or for poll_max_ms. Not: rows are on their way, so it looks again
 // in poll_min_ms, and after a while of that (a transaction that stays open) less and less often.
 void relay_rest_told(struct relay_rest *rest, bool asleep, int64_t now_ms);
+
+// A row waits for the look that is due: nothing goes before it.
+bool relay_rest_just_rung(const struct relay_rest *rest);
 
 // Awake, and the next look at then_ms.
 void relay_rest_until(struct relay_rest *rest, int64_t then_ms);

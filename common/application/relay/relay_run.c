@@ -88,7 +88,7 @@ static void hear(struct relay_run *run, struct relay_step *step, int wait_ms, in
     relay_take_outcomes(run->relay, step->status, outcomes, step->count, now_ms);
 }
 
-// The bus is kept alive meanwhile; nothing is in flight that it could tell of.
+// What the bus has to tell is heard first.
 static void listen_for_bell(struct relay_run *run, struct relay_step *step, int wait_ms,
                             int64_t now_ms)
 {

@@ -29,7 +29,7 @@ static struct log_cursor at(int64_t position)
 }
 
 // Rows 1, 2, 3 …; a small letter is a row that nobody may see.
-static struct recorded_event rows[16];
+static struct recorded_event rows[32];
 
 static size_t rows_of(const char *kinds, int64_t first)
 {
@@ -109,6 +109,8 @@ Test(relay, given_rows_sent_when_not_confirmed_then_the_checkpoint_stays)
     now += settings.checkpoint_ms;
     wants(RELAY_WANT_ROWS); // reading goes on while confirms are on their way
     relay_take_rows(relay, STATUS_OK, rows, 0, at(3), now);
+    wants(RELAY_WANT_SLEEP);
+    relay_take_sleep(relay, STATUS_OK, false, now);
     wants(RELAY_WANT_OUTCOMES);
 }
 
@@ -368,7 +370,28 @@ Test(relay, given_no_rows_then_it_sleeps_until_the_bell_rings)
     relay_take_bell(relay, STATUS_OK, true, now);
     given_rows("EE", 1);
     given_all_sent();
-    wants(RELAY_WANT_WAKE); // after what waited, before anything else
+    wants(RELAY_WANT_SLEEP); // it is believed to sleep still: one look, and it does
+    relay_take_sleep(relay, STATUS_OK, true, now);
+    wants(RELAY_WANT_BELL);
+    cr_assert_leq(relay_wait_ms(relay), 10, "outcomes are on their way");
+    when_outcomes(PUBLISHED, 2);
+    relay_take_bell(relay, STATUS_OK, true, now);
+    given_rows("E", 3);
+}
+
+Test(relay, given_a_ring_that_brings_many_rows_then_it_says_that_it_is_awake)
+{
+    settings.batch = RELAY_BATCH_MAX;
+    relay_free(relay);
+    relay = relay_new(&settings, 1);
+    given_it_leads();
+    when_it_finds_nothing();
+    wants(RELAY_WANT_SLEEP);
+    relay_take_sleep(relay, STATUS_OK, true, now);
+    relay_take_bell(relay, STATUS_OK, true, now);
+    given_rows("EEEEEEEEEEEEEEEEE", 1);
+    given_all_sent();
+    wants(RELAY_WANT_WAKE);
     relay_take_wake(relay, STATUS_OK, now);
     wants(RELAY_WANT_OUTCOMES);
 }
@@ -414,17 +437,20 @@ Test(relay, given_somebody_appends_when_it_would_sleep_then_it_looks_again_soon)
     wants(RELAY_WANT_ROWS);
 }
 
-Test(relay, given_messages_in_flight_then_it_does_not_sleep)
+Test(relay, given_messages_in_flight_when_it_sleeps_then_it_hears_of_them_soon)
 {
     given_it_leads();
     given_rows("EE", 1);
     given_all_sent();
     now += settings.poll_min_ms;
     when_it_finds_nothing();
-    wants(RELAY_WANT_OUTCOMES);
-    cr_assert_eq(relay_wait_ms(relay), settings.poll_min_ms);
-    when_outcomes(PUBLISHED, 2);
     wants(RELAY_WANT_SLEEP);
+    relay_take_sleep(relay, STATUS_OK, true, now);
+    wants(RELAY_WANT_BELL);
+    cr_assert_leq(relay_wait_ms(relay), 10);
+    when_outcomes(PUBLISHED, 2);
+    wants(RELAY_WANT_BELL);
+    cr_assert_gt(relay_wait_ms(relay), 10);
 }
 
 Test(relay, given_it_sleeps_when_the_lease_is_lost_then_its_word_is_taken_back)
