@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "application/handler/handler_run.h"
 #include "application/saga/decide.h"
@@ -21,7 +22,7 @@ enum {
     DAYS_DEFAULT = 30,
     DAYS_MAX = 3650,
     ROWS_AT_ONCE = 1000,
-    ROUNDS_MAX = 20
+    CONTENTION_MS = 10000 // how long a person waits for an instance that others write to
 };
 #define DAY_US (INT64_C(86400) * 1000000)
 
@@ -341,6 +342,12 @@ static enum ctl_exit report_outcome(const struct instance *instance, enum status
     return str_eq(result->label, STR("ignored")) ? CTL_NO : CTL_OK;
 }
 
+static bool pause_between(void *context, int ms)
+{
+    (void)context;
+    return usleep((useconds_t)ms * 1000) == 0;
+}
+
 // As the saga daemon would handle it: load, decide, append with the version compared.
 static enum ctl_exit operate(struct ctl *ctl, enum saga_operator_action action, const char *done)
 {
@@ -351,7 +358,8 @@ static enum ctl_exit operate(struct ctl *ctl, enum saga_operator_action action, 
         const struct handler_run run = {
             .handler = &handler.handler,
             .store = instance.store,
-            .limits = {.attempts_max = ROUNDS_MAX, .append_rows_max = APPEND_ROWS_MAX},
+            .limits = {.contention_ms = CONTENTION_MS, .append_rows_max = APPEND_ROWS_MAX},
+            .pause = pause_between,
         };
         instant_us now = now_us();
         struct incoming message =

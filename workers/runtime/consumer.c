@@ -78,6 +78,16 @@ static void acknowledge(struct consumer_loop *loop, const struct consumer_batch 
 
 // --- the loop
 
+// The batch stays in hand meanwhile, so the connections have to breathe.
+static bool pause_in_batch(void *context, int ms)
+{
+    const struct consumer_loop *loop = context;
+    bool going = runtime_sleep(loop->runtime, ms);
+    enum status breath = message_bus_tick(loop->consumer->bus);
+    (void)breath; // receive will tell
+    return going;
+}
+
 static void take_batch(struct consumer_loop *loop, struct consumer_batch *batch)
 {
     if (!consumer_batch_make(loop, batch)) {
@@ -129,10 +139,12 @@ static void start(struct consumer_loop *loop)
         .store = consumer->store,
         .effects = consumer->effects,
         .cache = state_cache_new((size_t)settings_int(settings, "COMANDA_STATES"), 64 * 1024),
-        .limits = {.attempts_max = (int)settings_int(settings, "COMANDA_ROUNDS"),
+        .limits = {.contention_ms = (int)settings_int(settings, "COMANDA_CONTENTION"),
                    .snapshot_every = (int)settings_int(settings, "COMANDA_SNAPSHOT_EVERY"),
                    .append_rows_max = APPEND_ROWS},
-        .effect_timeout_ms = (int)settings_int(settings, "COMANDA_EFFECT_TIMEOUT")};
+        .effect_timeout_ms = (int)settings_int(settings, "COMANDA_EFFECT_TIMEOUT"),
+        .pause = consumer->handle == NULL ? pause_in_batch : NULL,
+        .pause_context = loop};
     consumer_metrics_make(&loop->metrics, consumer->queue);
     arena_init(&loop->received, ARENA_BLOCK, RECEIVED_BYTES_MAX);
     arena_init(&loop->work, ARENA_BLOCK, WORK_BYTES_MAX);

@@ -18,7 +18,7 @@
 #include "application/ports/suspect_register.h"
 #include "runtime/runtime.h"
 
-// COMANDA_BATCH, COMANDA_LINGER, COMANDA_PREFETCH, COMANDA_ROUNDS, COMANDA_EFFECT_TIMEOUT,
+// COMANDA_BATCH, COMANDA_LINGER, COMANDA_PREFETCH, COMANDA_CONTENTION, COMANDA_EFFECT_TIMEOUT,
 // COMANDA_SNAPSHOT_EVERY, COMANDA_STATES, COMANDA_CRASHES, COMANDA_RETRY_1 to _3
 extern const struct setting_group consumer_settings;
 // Of them COMANDA_RETRY_1..3 alone: for whoever declares the queues.

@@ -43,7 +43,7 @@ void parts_need_postgres(struct runtime *runtime)
 void parts_make_or_exit(struct parts *parts, struct runtime *runtime, const char *queue)
 {
     const struct settings *settings = runtime_settings_of(runtime);
-    *parts = (struct parts){.queue = queue};
+    *parts = (struct parts){.runtime = runtime, .queue = queue};
     arena_init(&parts->arena, 4096, 64 * 1024);
     open_postgres(parts, settings);
     parts->amqp = amqp_settings_read(settings, &parts->arena);
@@ -149,6 +149,17 @@ bool parts_ready(struct runtime *runtime, void *context)
     struct parts *parts = context;
     return parts_check_postgres(runtime, parts->postgres, parts->rights) &&
            may_climb(runtime, parts);
+}
+
+bool parts_pause(void *context, int ms)
+{
+    const struct parts *parts = context;
+    bool going = runtime_sleep(parts->runtime, ms);
+    if (parts->queue[0] != '\0') {
+        enum status breath = message_bus_tick(message_bus_rabbitmq_port(parts->bus));
+        (void)breath; // receive will tell
+    }
+    return going;
 }
 
 static const char *bus_cause(void *bus)

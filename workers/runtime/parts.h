@@ -14,6 +14,7 @@
 
 // For one loop, one thread. Nothing is connected before it is used.
 struct parts {
+    struct runtime *runtime;
     struct postgres *postgres;
     struct event_store *store;
     struct suspect_register *suspects;
@@ -35,6 +36,9 @@ void parts_free(struct parts *parts);
 // the broker not refuse us the failure ladder? That would show only with the first message that
 // fails, and would then hold its batch up.
 bool parts_ready(struct runtime *runtime, void *parts);
+
+// As handler_run.pause, of parts: the bus breathes meanwhile.
+bool parts_pause(void *parts, int ms);
 
 // A consumer of these parts; handler and effects are the caller's to set.
 struct consumer parts_consumer(struct parts *parts, const char *queue);

@@ -67,8 +67,9 @@ static enum status when_run(int fails_at, enum status failure,
         in[at] = tally_message((unsigned char)(at + 1), "add", "A");
     }
     // Two messages an append: a read and three appends.
-    const struct handler_run run = {
-        .handler = &tally_handler, .store = &failing.base, .limits = {3, 0, REACTION_ROWS_MAX + 1}};
+    const struct handler_run run = {.handler = &tally_handler,
+                                    .store = &failing.base,
+                                    .limits = {1000, 0, REACTION_ROWS_MAX + 1}};
     failing.calls = 0;
     failing.fails_at = fails_at;
     failing.failure = failure;
