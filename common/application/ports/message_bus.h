@@ -28,6 +28,7 @@ struct message {
     struct str routing_key;
     struct str content_type;
     struct str body;
+    uint16_t lane; // of a command that has one (command_lane.h), for who publishes it; 0: none
     struct message_attempts attempts;
     uint64_t delivery_tag; // set by receive
     bool redelivered;

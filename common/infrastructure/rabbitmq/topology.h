@@ -13,7 +13,14 @@
 #include "base/str.h"
 #include "domain/bounded_context.h"
 
-enum { TOPOLOGY_RETRIES = 3, TOPOLOGY_UNROUTED_MAX = 10000, TOPOLOGY_RETRY_MAX = 1000000 };
+enum {
+    TOPOLOGY_RETRIES = 3,
+    TOPOLOGY_UNROUTED_MAX = 10000,
+    TOPOLOGY_RETRY_MAX = 1000000,
+    // Queues of a role with contended commands beside its own: always as many, whatever is in use,
+    // so that nobody has to find out how many there are.
+    TOPOLOGY_LANES = 8,
+};
 
 #define TOPOLOGY_RETRY_EXCHANGE STR("comanda.retry")
 #define TOPOLOGY_DEAD_EXCHANGE STR("comanda.dead")
@@ -25,14 +32,15 @@ struct topology_exchange {
     struct str alternate; // where what nobody wants goes; empty: it is returned
 };
 
-enum topology_role { QUEUE_WORK, QUEUE_RETRY, QUEUE_DEAD, QUEUE_UNROUTED };
+enum topology_role { QUEUE_WORK, QUEUE_LANE, QUEUE_RETRY, QUEUE_DEAD, QUEUE_UNROUTED };
 
 struct topology_queue {
     struct str name;
     enum topology_role role; // all quorum queues but the unrouted one
     int32_t length_max;      // messages; 0: as much as the disk holds
     int32_t ttl_ms;          // QUEUE_RETRY: how long a message rests
-    struct str work_queue;   // QUEUE_RETRY: where it goes then
+    struct str work_queue;   // QUEUE_RETRY: where it goes then; QUEUE_LANE: the role's own queue
+    int lane;                // QUEUE_LANE: 0 to TOPOLOGY_LANES - 1; one consumer is active
 };
 
 struct topology_binding {
@@ -70,6 +78,13 @@ enum status topology_make(const struct topology_options *options, struct arena *
 
 // Would a queue other than comanda.unrouted take it? Judged by the table, not by the broker.
 bool topology_routes(const struct topology *topology, struct str exchange, struct str key);
+
+// A lane's queue: "comanda.inventory.lane.0"; data NULL: no memory.
+struct str topology_lane_queue(struct str work_queue, int lane, struct arena *arena);
+
+// The routing key of a command by a lane: "0.inventory.reserve_reservation", which no context's own
+// binding matches. data NULL: no memory.
+struct str topology_lane_key(struct str command, int lane, struct arena *arena);
 
 // Does a topic pattern ('*' one word, '#' any number of them) match a key?
 bool topology_pattern_matches(struct str pattern, struct str key);

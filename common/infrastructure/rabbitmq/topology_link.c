@@ -32,6 +32,14 @@ static void add_number(struct arguments *arguments, const char *name, int32_t nu
     };
 }
 
+static void add_true(struct arguments *arguments, const char *name)
+{
+    arguments->entries[arguments->count++] = (amqp_table_entry_t){
+        .key = amqp_cstring_bytes(name),
+        .value = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value = {.boolean = 1}},
+    };
+}
+
 static amqp_table_t table_of(struct arguments *arguments)
 {
     return (amqp_table_t){arguments->count, arguments->entries};
@@ -56,6 +64,9 @@ static void declare_queue(amqp_connection_state_t state, const struct topology_q
     bool quorum = queue->role != QUEUE_UNROUTED;
     if (quorum) {
         add_text(&arguments, "x-queue-type", STR("quorum"));
+    }
+    if (queue->role == QUEUE_LANE) {
+        add_true(&arguments, "x-single-active-consumer");
     }
     if (queue->role == QUEUE_RETRY) {
         add_retry_arguments(&arguments, queue);
