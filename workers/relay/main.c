@@ -30,6 +30,9 @@ static const struct setting relay_items[] = {
      "Messages on their way that the broker has not confirmed yet, at most"},
     {"COMANDA_RELAY_POLL", SETTING_MS, "50ms", 2, 5000, NULL,
      "The longest pause between two looks at a quiet log"},
+    {"COMANDA_LANES", SETTING_INTEGER, "8", 0, TOPOLOGY_LANES, NULL,
+     "Queues that the commands for contended streams are spread over, each with one worker at a "
+     "time; 0 for none. It may be changed at any time"},
     {"COMANDA_RELAY_STALE", SETTING_MS, "10s", 3000, 300000, NULL,
      "A leader that has not renewed its lease for so long is replaced"},
 };
@@ -119,7 +122,9 @@ int main(int argc, char **argv)
     struct rabbitmq_settings amqp = amqp_settings_read(settings, &arena);
     amqp.window = (size_t)settings_int(settings, "COMANDA_RELAY_WINDOW");
     struct topology_keeper keeper;
-    must_have(topology_keeper_init(&keeper, &amqp, &topology) ? &keeper : NULL, "the topology");
+    int lanes = (int)settings_int(settings, "COMANDA_LANES");
+    must_have(topology_keeper_init(&keeper, &amqp, &topology, lanes) ? &keeper : NULL,
+              "the topology");
 
     struct postgres *log_link = open_postgres_or_exit(settings, 0);
     struct postgres *lease_link = open_postgres_or_exit(settings, LEASE_REPLY_MS);
@@ -140,6 +145,7 @@ int main(int argc, char **argv)
         .holder = holder_name(&arena),
         .stale_s = (int)(settings_int(settings, "COMANDA_RELAY_STALE") / 1000),
         .encode = cloud_event_encode,
+        .by_lane = topology_keeper_by_lane,
         .look = topology_keeper_look,
         .context = &keeper,
     };

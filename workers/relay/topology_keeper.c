@@ -12,9 +12,9 @@ static enum status nothing_to_say(struct rabbitmq_connection *connection, void *
 }
 
 bool topology_keeper_init(struct topology_keeper *keeper, const struct rabbitmq_settings *settings,
-                          const struct topology *topology)
+                          const struct topology *topology, int lanes)
 {
-    *keeper = (struct topology_keeper){.topology = topology};
+    *keeper = (struct topology_keeper){.topology = topology, .lanes = lanes};
     keeper->states = calloc(topology->queue_count, sizeof(*keeper->states));
     rabbitmq_link_init(&keeper->link, settings, "topology", nothing_to_say, NULL);
     return keeper->states != NULL;
@@ -87,6 +87,34 @@ enum status topology_keeper_look(void *context, bool *mended)
         rabbitmq_link_lost(&keeper->link);
     }
     return status;
+}
+
+static bool is_served(const struct topology_keeper *keeper, struct str queue)
+{
+    for (size_t at = 0; at < keeper->topology->queue_count; at++) {
+        if (str_eq(keeper->topology->queues[at].name, queue)) {
+            return keeper->states[at].consumers > 0;
+        }
+    }
+    return false;
+}
+
+enum status topology_keeper_by_lane(void *context, struct arena *arena, struct message *message)
+{
+    const struct topology_keeper *keeper = context;
+    struct str queue;
+    if (keeper->lanes == 0 || message->routing_key.len + 2 > MESSAGE_ROUTING_KEY_MAX) {
+        return STATUS_OK;
+    }
+    struct str key = topology_lane_key(message->routing_key, message->lane % keeper->lanes, arena);
+    if (key.data == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    if (topology_queue_of(keeper->topology, message->exchange, key, &queue) &&
+        is_served(keeper, queue)) {
+        message->routing_key = key;
+    }
+    return STATUS_OK;
 }
 
 const char *topology_keeper_cause(const struct topology_keeper *keeper)

@@ -122,6 +122,7 @@ static void turn(struct consumer_loop *loop)
     if (runtime_monotonic_ms() >= loop->check_at_ms && !consumer_is_ready(loop)) {
         (void)wait_empty_handed(loop);
     }
+    consumer_lanes_look(loop);
 }
 
 static void start(struct consumer_loop *loop)
@@ -146,6 +147,7 @@ static void start(struct consumer_loop *loop)
         .pause = consumer->handle == NULL ? pause_in_batch : NULL,
         .pause_context = loop};
     consumer_metrics_make(&loop->metrics, consumer->queue);
+    consumer_lanes_open(&loop->lanes, consumer);
     arena_init(&loop->received, ARENA_BLOCK, RECEIVED_BYTES_MAX);
     arena_init(&loop->work, ARENA_BLOCK, WORK_BYTES_MAX);
     readiness_need(loop->runtime, "rabbitmq");
@@ -161,6 +163,7 @@ int consumer_run(struct runtime *runtime, void *context)
     while (!runtime_stopping(runtime)) {
         turn(&loop);
     }
+    consumer_lanes_close(&loop);
     state_cache_free(loop.run.cache);
     arena_free(&loop.received);
     arena_free(&loop.work);

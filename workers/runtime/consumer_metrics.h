@@ -26,4 +26,5 @@ struct str consumer_metrics_label(struct str label);
 // label: from consumer_metrics_label.
 void consumer_metrics_handled(struct consumer_metrics *metrics, struct str label);
 void consumer_metrics_failed(struct consumer_metrics *metrics, bool dead);
+void consumer_metrics_lanes(struct consumer_metrics *metrics, size_t served);
 void consumer_metrics_batch(struct consumer_metrics *metrics, size_t messages, int64_t took_us);

@@ -8,6 +8,7 @@
 
 #include "infrastructure/postgres/connection.h"
 #include "infrastructure/postgres/event_store_postgres.h"
+#include "infrastructure/postgres/lane_members_postgres.h"
 #include "infrastructure/postgres/migrate.h"
 #include "infrastructure/postgres/rights.h"
 #include "infrastructure/postgres/server_clock.h"
@@ -29,6 +30,7 @@ static void open_postgres(struct parts *parts, const struct settings *settings)
                                              .application_name = settings_program(settings)};
     parts->postgres = postgres_new(&options);
     parts->store = parts->postgres == NULL ? NULL : event_store_postgres_new(parts->postgres);
+    parts->members = parts->postgres == NULL ? NULL : lane_members_postgres_new(parts->postgres);
     parts->suspects =
         parts->postgres == NULL ? NULL : suspect_register_postgres_new(parts->postgres);
 }
@@ -49,7 +51,8 @@ void parts_make_or_exit(struct parts *parts, struct runtime *runtime, const char
     parts->amqp = amqp_settings_read(settings, &parts->arena);
     parts->amqp.prefetch = (int)settings_int(settings, "COMANDA_PREFETCH");
     parts->bus = message_bus_rabbitmq_new(&parts->amqp, str_from(queue));
-    if (parts->store == NULL || parts->suspects == NULL || parts->bus == NULL) {
+    if (parts->store == NULL || parts->suspects == NULL || parts->members == NULL ||
+        parts->bus == NULL) {
         log_line(LOG_ERROR, "no memory for the connections");
         exit(EXIT_FAILURE);
     }
@@ -60,6 +63,7 @@ void parts_free(struct parts *parts)
 {
     message_bus_rabbitmq_free(parts->bus);
     suspect_register_postgres_free(parts->suspects);
+    lane_members_postgres_free(parts->members);
     event_store_postgres_free(parts->store);
     postgres_free(parts->postgres);
     arena_free(&parts->arena);
@@ -160,6 +164,18 @@ bool parts_pause(void *context, int ms)
         (void)breath; // receive will tell
     }
     return going;
+}
+
+static bool lanes_there(void *context, const struct str *queues, size_t count)
+{
+    const struct parts *parts = context;
+    return queues_are_there(&parts->amqp, queues, count);
+}
+
+void parts_serve_lanes(struct parts *parts, struct consumer *consumer)
+{
+    consumer->members = parts->members;
+    consumer->lanes_there = lanes_there;
 }
 
 static const char *bus_cause(void *bus)

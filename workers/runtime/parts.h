@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "application/ports/event_store.h"
+#include "application/ports/lane_members.h"
 #include "application/ports/message_bus.h"
 #include "application/ports/suspect_register.h"
 #include "infrastructure/rabbitmq/message_bus_rabbitmq.h"
@@ -22,6 +23,7 @@ struct parts {
     struct rabbitmq_settings amqp;
     struct arena arena; // of the settings' texts
     const char *queue;
+    struct lane_members *members;
     const char *rights;  // what the effects need at PostgreSQL, as rights.h; NULL: nothing
     bool ladder_proven;  // the user may write the queue's retry and dead-letter exchanges
     int64_t proof_at_ms; // the next try at finding that out
@@ -39,6 +41,9 @@ bool parts_ready(struct runtime *runtime, void *parts);
 
 // As handler_run.pause, of parts: the bus breathes meanwhile.
 bool parts_pause(void *parts, int ms);
+
+// Lets the consumer serve its role's lanes too.
+void parts_serve_lanes(struct parts *parts, struct consumer *consumer);
 
 // A consumer of these parts; handler and effects are the caller's to set.
 struct consumer parts_consumer(struct parts *parts, const char *queue);

@@ -38,7 +38,11 @@ static enum status encode_all(struct relay_run *run)
     run->messages = arena_array(&run->bodies, count, sizeof(*run->messages));
     enum status status = run->messages == NULL ? STATUS_NO_MEMORY : STATUS_OK;
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
-        status = run->ports.encode(rows[i], &run->bodies, &run->messages[i]);
+        struct message *message = &run->messages[i];
+        status = run->ports.encode(rows[i], &run->bodies, message);
+        if (status == STATUS_OK && message->lane != 0 && run->ports.by_lane != NULL) {
+            status = run->ports.by_lane(run->ports.context, &run->bodies, message);
+        }
     }
     return status;
 }

@@ -23,6 +23,9 @@ struct relay_ports {
     // A row as a message, in the arena.
     enum status (*encode)(const struct recorded_event *row, struct arena *arena,
                           struct message *message);
+    // Sends a message that has a lane by it, if anybody serves it now; context is below. NULL:
+    // none.
+    enum status (*by_lane)(void *context, struct arena *arena, struct message *message);
     // Sees that exchanges and queues are there; *mended: something was missing and is made anew.
     enum status (*look)(void *context, bool *mended);
     void *context;

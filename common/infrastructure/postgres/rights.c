@@ -15,7 +15,8 @@
 #define SUSPECTS                                                    \
     "\nexecute comanda.suspect_clear\nexecute comanda.suspect_mark" \
     "\nexecute comanda.suspect_mark_group"
-#define PARTICIPANT EVERY_PROGRAM WRITES_STREAMS SUSPECTS
+#define LANES "\nexecute comanda.lane_leave\nexecute comanda.lane_look"
+#define PARTICIPANT EVERY_PROGRAM WRITES_STREAMS SUSPECTS LANES
 #define DOCUMENTS                                                      \
     "\nselect comanda_read.documents\ninsert comanda_read.documents"   \
     "\nupdate comanda_read.documents\ndelete comanda_read.documents"   \
@@ -47,7 +48,8 @@ static const struct {
      "\nexecute comanda.derived_id\nexecute comanda.relay_behind_s\nexecute comanda.find_keys"
      "\nexecute comanda.saga_instances\nselect comanda.events\nselect comanda.outbox"
      "\nselect comanda.leases\nselect comanda.timers\nselect comanda.log\nselect comanda.snapshots"
-     "\nselect comanda.suspects\nusage sandbox\nselect sandbox.journal"},
+     "\nselect comanda.suspects\nselect comanda.lane_members\nusage sandbox\nselect "
+     "sandbox.journal"},
 };
 
 const char *rights_of(const char *program)

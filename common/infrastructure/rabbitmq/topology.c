@@ -256,15 +256,23 @@ bool topology_pattern_matches(struct str pattern, struct str key)
     return words_match(pattern, false, key, false);
 }
 
-bool topology_routes(const struct topology *topology, struct str exchange, struct str key)
+bool topology_queue_of(const struct topology *topology, struct str exchange, struct str key,
+                       struct str *queue)
 {
     for (size_t i = 0; i < topology->binding_count; i++) {
         const struct topology_binding *binding = &topology->bindings[i];
         if (str_eq(binding->exchange, exchange) && topology_pattern_matches(binding->key, key)) {
+            *queue = binding->queue;
             return true;
         }
     }
     return false;
+}
+
+bool topology_routes(const struct topology *topology, struct str exchange, struct str key)
+{
+    struct str queue;
+    return topology_queue_of(topology, exchange, key, &queue);
 }
 
 static void print_exchange(struct json_writer *json, const struct topology_exchange *exchange)

@@ -79,6 +79,10 @@ enum status topology_make(const struct topology_options *options, struct arena *
 // Would a queue other than comanda.unrouted take it? Judged by the table, not by the broker.
 bool topology_routes(const struct topology *topology, struct str exchange, struct str key);
 
+// The first queue that takes it; false: none.
+bool topology_queue_of(const struct topology *topology, struct str exchange, struct str key,
+                       struct str *queue);
+
 // A lane's queue: "comanda.inventory.lane.0"; data NULL: no memory.
 struct str topology_lane_queue(struct str work_queue, int lane, struct arena *arena);
 

@@ -100,7 +100,7 @@ static struct topology_keeper keeper;
 static void open_declared(void)
 {
     bool mended = true;
-    cr_assert(topology_keeper_init(&keeper, NULL, &topology));
+    cr_assert(topology_keeper_init(&keeper, NULL, &topology, 4));
     cr_assert_eq(topology_keeper_look(&keeper, &mended), STATUS_OK);
     cr_assert_not(mended, "the first look makes everything; nothing was sent before");
     cr_assert_eq(broker.declared, 1);
