@@ -94,7 +94,16 @@ enum status topology_compare(struct rabbitmq_connection *connection,
 
 // --- the looks
 
-static const struct topology topology = {.queue_count = 1};
+static const struct topology_queue queues[] = {
+    {.name = {"comanda.crowd", 13}, .role = QUEUE_WORK},
+    {.name = {"comanda.crowd.lane.1", 20}, .role = QUEUE_LANE, .lane = 1},
+};
+static const struct topology_binding bindings[] = {
+    {{"comanda.commands", 16}, {"comanda.crowd", 13}, {"crowded.#", 9}},
+    {{"comanda.commands", 16}, {"comanda.crowd.lane.1", 20}, {"1.crowded.#", 11}},
+};
+static const struct topology topology = {
+    .queues = queues, .queue_count = 2, .bindings = bindings, .binding_count = 2};
 static struct topology_keeper keeper;
 
 static void open_declared(void)
@@ -163,4 +172,40 @@ Test(topology_keeper,
     broker.missing_work = 0; // somebody else has made it
     broker.check = STATUS_OK;
     look(STATUS_OK, true);
+}
+
+// --- lanes
+
+static struct str key_of(uint16_t lane, size_t room)
+{
+    static struct arena arena;
+    arena_free(&arena);
+    arena_init(&arena, 256, room);
+    struct message message = {
+        .exchange = STR("comanda.commands"), .routing_key = STR("crowded.take_seat"), .lane = lane};
+    enum status status = topology_keeper_by_lane(&keeper, &arena, &message);
+    cr_assert_eq(status, room == 0 ? STATUS_NO_MEMORY : STATUS_OK);
+    return message.routing_key;
+}
+
+Test(topology_keeper, given_a_lane_that_is_served_when_asked_then_the_message_goes_by_it)
+{
+    keeper.states[1].consumers = 1;
+    cr_assert(str_eq(key_of(5, 4096), STR("1.crowded.take_seat"))); // of four lanes
+    cr_assert(str_eq(key_of(6, 4096), STR("crowded.take_seat")), "there is no such queue");
+    cr_assert(str_eq(key_of(5, 0), STR("crowded.take_seat")), "no memory");
+}
+
+Test(topology_keeper, given_a_lane_that_nobody_serves_when_asked_then_the_roles_queue_takes_it)
+{
+    cr_assert(str_eq(key_of(5, 4096), STR("crowded.take_seat")));
+}
+
+Test(topology_keeper, given_another_number_of_lanes_when_asked_then_it_is_another_lane_or_none)
+{
+    keeper.states[1].consumers = 1;
+    keeper.lanes = 2;
+    cr_assert(str_eq(key_of(7, 4096), STR("1.crowded.take_seat")));
+    keeper.lanes = 0;
+    cr_assert(str_eq(key_of(7, 4096), STR("crowded.take_seat")));
 }
