@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "infrastructure/telemetry/log.h"
+
 static enum status nothing_to_say(struct rabbitmq_connection *connection, void *context)
 {
     (void)connection;
@@ -16,14 +18,55 @@ bool topology_keeper_init(struct topology_keeper *keeper, const struct rabbitmq_
 {
     *keeper = (struct topology_keeper){.topology = topology, .lanes = lanes};
     keeper->states = calloc(topology->queue_count, sizeof(*keeper->states));
+    keeper->queues = calloc(topology->queue_count, sizeof(*keeper->queues));
+    keeper->bindings = calloc(topology->binding_count, sizeof(*keeper->bindings));
     rabbitmq_link_init(&keeper->link, settings, "topology", nothing_to_say, NULL);
-    return keeper->states != NULL;
+    return keeper->states != NULL && keeper->queues != NULL && keeper->bindings != NULL;
 }
 
 void topology_keeper_free(struct topology_keeper *keeper)
 {
     rabbitmq_link_close(&keeper->link);
     free(keeper->states);
+    free(keeper->queues);
+    free(keeper->bindings);
+}
+
+static bool is_lane(const struct topology *topology, struct str queue)
+{
+    for (size_t at = 0; at < topology->queue_count; at++) {
+        if (str_eq(topology->queues[at].name, queue)) {
+            return topology->queues[at].role == QUEUE_LANE;
+        }
+    }
+    return false;
+}
+
+// The users were made by an older release: better slow than not at all.
+static void go_without_lanes(struct topology_keeper *keeper)
+{
+    const struct topology *all = keeper->topology;
+    struct topology *less = &keeper->without_lanes;
+    *less = *all;
+    less->queue_count = 0;
+    less->binding_count = 0;
+    for (size_t at = 0; at < all->binding_count; at++) {
+        if (!is_lane(all, all->bindings[at].queue)) {
+            keeper->bindings[less->binding_count++] = all->bindings[at];
+        }
+    }
+    for (size_t at = 0; at < all->queue_count; at++) {
+        if (all->queues[at].role != QUEUE_LANE) {
+            keeper->queues[less->queue_count++] = all->queues[at];
+        }
+    }
+    less->queues = keeper->queues;
+    less->bindings = keeper->bindings;
+    keeper->topology = less;
+    keeper->lanes = 0;
+    log_line(LOG_WARNING, "the broker refuses the lanes' queues to this user: commands for hot"
+                          " streams are not spread; make the permissions anew (comandactl access"
+                          " rabbitmq) and start the relay again");
 }
 
 // Frames that came meanwhile (heartbeats) are read first, so that no deadline passes unseen.
@@ -70,6 +113,9 @@ static enum status look_and_mend(struct topology_keeper *keeper, bool *mended)
         *mended = keeper->owes_resend;
         keeper->owes_resend = false;
         keeper->declared = true;
+    }
+    if (status == STATUS_REFUSED && keeper->report.lane_refused) {
+        go_without_lanes(keeper);
     }
     return status;
 }

@@ -10,7 +10,10 @@
 #include "infrastructure/rabbitmq/topology_link.h"
 
 struct topology_keeper {
-    const struct topology *topology;
+    const struct topology *topology; // without lanes once the broker has refused them
+    struct topology without_lanes;
+    struct topology_queue *queues; // of it
+    struct topology_binding *bindings;
     struct rabbitmq_link link;
     int lanes;                           // in use, of those that there are; 0: none
     struct topology_queue_state *states; // one a queue, of the last look

@@ -8,6 +8,7 @@ enum {
     LOOK_EVERY_MS = 3000,
     STALE_MS = 10000,       // who has been silent for so long is taken for gone
     AGAIN_MS = 15000,       // when the lanes are not there: an older relay
+    REFUSED_MS = 600000,    // when the user may not read them: older permissions
     NAMES_BYTES_MAX = 4096, // of all the lanes' queues
 };
 
@@ -63,6 +64,13 @@ static void take_up(struct consumer_loop *loop, const struct uuid *members, size
         consumer_lanes_deal(members, count, lanes->own, lanes->names, lanes->count, dealt);
     enum status status = message_bus_also(loop->consumer->bus, dealt, mine);
     lanes->there = status == STATUS_OK;
+    if (status == STATUS_REFUSED) { // asking costs the connection each time
+        lanes->look_at_ms = runtime_monotonic_ms() + REFUSED_MS;
+        log_line(LOG_WARNING,
+                 "the broker refuses the lanes to this user: make the permissions anew"
+                 " (comandactl access rabbitmq)",
+                 log_text("queue", loop->consumer->queue));
+    }
     mine = status == STATUS_OK ? mine : 0;
     if (mine != lanes->served || count != lanes->members) {
         log_line(LOG_INFO, "serves lanes", log_text("queue", loop->consumer->queue),

@@ -57,8 +57,9 @@ typedef enum status message_bus_receive_fn(struct message_bus *bus, size_t max, 
 // Receives from these queues too, beside the bus's own, from now on and no longer from any other;
 // what is in hand of one that is left out stays, and is acknowledged as ever. Views of the names
 // are kept. Asked again for the same it does nothing. Losing the connection, pausing or any failure
-// ends them all: ask again. STATUS_UNAVAILABLE: not connected now; STATUS_NOT_FOUND: one is not
-// there, and the connection was lost over it; STATUS_FULL: more than MESSAGE_BUS_ALSO_MAX.
+// ends them all: ask again. STATUS_UNAVAILABLE: not connected now; STATUS_NOT_FOUND,
+// STATUS_REFUSED: one is not there or may not be read, and the connection was lost over it;
+// STATUS_FULL: more than MESSAGE_BUS_ALSO_MAX.
 typedef enum status message_bus_also_fn(struct message_bus *bus, const struct str *queues,
                                         size_t count) MUST_CHECK;
 

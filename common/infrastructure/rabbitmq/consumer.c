@@ -124,9 +124,11 @@ enum status rabbitmq_consumer_also(struct rabbitmq_consumer *consumer, const str
         return STATUS_UNAVAILABLE;
     }
     if (change(consumer, queues, count) != STATUS_OK) {
-        bool missing = rabbitmq_connection_code(consumer->link.connection) == AMQP_NOT_FOUND;
+        int code = rabbitmq_connection_code(consumer->link.connection);
         enum status lost = lose(consumer);
-        return missing ? STATUS_NOT_FOUND : lost;
+        return code == AMQP_NOT_FOUND        ? STATUS_NOT_FOUND
+               : code == AMQP_ACCESS_REFUSED ? STATUS_REFUSED
+                                             : lost;
     }
     for (size_t at = 0; at < count; at++) {
         consumer->also[at] = queues[at];

@@ -149,6 +149,7 @@ enum status topology_declare(struct rabbitmq_connection *connection,
     for (size_t i = 0; i < topology->queue_count && status == STATUS_OK; i++) {
         declare_queue(rabbitmq_connection_enter(connection), &topology->queues[i]);
         status = judge_declared(connection, topology->queues[i].name, report);
+        report->lane_refused = status == STATUS_REFUSED && topology->queues[i].role == QUEUE_LANE;
     }
     for (size_t i = 0; i < topology->binding_count && status == STATUS_OK; i++) {
         declare_binding(rabbitmq_connection_enter(connection), &topology->bindings[i]);

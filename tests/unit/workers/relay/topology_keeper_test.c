@@ -18,6 +18,7 @@ static struct {
     int declared;
     int compared;
     int lost;
+    bool refuses_lanes;
 } broker;
 
 void rabbitmq_link_init(struct rabbitmq_link *link, const struct rabbitmq_settings *settings,
@@ -71,12 +72,14 @@ enum status topology_declare(struct rabbitmq_connection *connection,
                              const struct topology *topology, struct topology_report *report)
 {
     (void)connection;
-    (void)topology;
     *report = (struct topology_report){0};
     broker.declared++;
     broker.missing_work = 0;
     broker.missing_copies = 0;
-    return broker.declare;
+    for (size_t at = 0; broker.refuses_lanes && at < topology->queue_count; at++) {
+        report->lane_refused = report->lane_refused || topology->queues[at].role == QUEUE_LANE;
+    }
+    return report->lane_refused ? STATUS_REFUSED : broker.declare;
 }
 
 enum status topology_compare(struct rabbitmq_connection *connection,
@@ -208,4 +211,15 @@ Test(topology_keeper, given_another_number_of_lanes_when_asked_then_it_is_anothe
     cr_assert(str_eq(key_of(7, 4096), STR("1.crowded.take_seat")));
     keeper.lanes = 0;
     cr_assert(str_eq(key_of(7, 4096), STR("crowded.take_seat")));
+}
+
+Test(topology_keeper, given_a_user_that_may_not_declare_lanes_when_looked_at_then_it_does_without)
+{
+    broker.refuses_lanes = true;
+    broker.missing_work = 1;
+    look(STATUS_REFUSED, false);
+    look(STATUS_OK, true);
+    cr_assert_eq(keeper.topology->queue_count, 1);
+    cr_assert_eq(keeper.topology->binding_count, 1);
+    cr_assert(str_eq(key_of(5, 4096), STR("crowded.take_seat")));
 }
