@@ -22,7 +22,6 @@ int main(int argc, char **argv)
 
     struct consumer consumer = parts_consumer(&parts, QUEUE);
     consumer.handler = &handler;
-    parts_serve_lanes(&parts, &consumer);
     const struct runtime_loop loop = {"inventory", consumer_run, &consumer};
     int exit_code = runtime_run(runtime, &loop, 1); // until SIGTERM, drained
 

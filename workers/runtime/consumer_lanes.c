@@ -7,7 +7,7 @@
 enum {
     LOOK_EVERY_MS = 3000,
     STALE_MS = 10000,       // who has been silent for so long is taken for gone
-    AGAIN_MS = 15000,       // when the lanes are not there: an older relay
+    AGAIN_MS = 60000,       // when the lanes are not there: an older relay
     REFUSED_MS = 600000,    // when the user may not read them: older permissions
     NAMES_BYTES_MAX = 4096, // of all the lanes' queues
 };

@@ -14,6 +14,7 @@
 #include "infrastructure/postgres/server_clock.h"
 #include "infrastructure/postgres/suspect_register_postgres.h"
 #include "infrastructure/rabbitmq/ladder_proof.h"
+#include "infrastructure/rabbitmq/topology.h"
 #include "infrastructure/telemetry/log.h"
 
 enum {
@@ -172,10 +173,17 @@ static bool lanes_there(void *context, const struct str *queues, size_t count)
     return queues_are_there(&parts->amqp, queues, count);
 }
 
-void parts_serve_lanes(struct parts *parts, struct consumer *consumer)
+static bool has_lanes(struct str queue)
 {
-    consumer->members = parts->members;
-    consumer->lanes_there = lanes_there;
+    const struct context_registry *registry = context_registry();
+    for (size_t at = 0; at < registry->count; at++) {
+        const struct bounded_context *context = registry->contexts[at];
+        if (context_is_contended(context) && context->role.len > 0 &&
+            str_eq(topology_role_of(queue), context->role)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static const char *bus_cause(void *bus)
@@ -189,6 +197,8 @@ struct consumer parts_consumer(struct parts *parts, const char *queue)
                              .bus = message_bus_rabbitmq_port(parts->bus),
                              .store = parts->store,
                              .suspects = parts->suspects,
+                             .members = has_lanes(str_from(queue)) ? parts->members : NULL,
+                             .lanes_there = lanes_there,
                              .ready = parts_ready,
                              .dependencies = parts,
                              .bus_cause = bus_cause,

@@ -42,10 +42,8 @@ bool parts_ready(struct runtime *runtime, void *parts);
 // As handler_run.pause, of parts: the bus breathes meanwhile.
 bool parts_pause(void *parts, int ms);
 
-// Lets the consumer serve its role's lanes too.
-void parts_serve_lanes(struct parts *parts, struct consumer *consumer);
-
-// A consumer of these parts; handler and effects are the caller's to set.
+// A consumer of these parts, which serves the queue's lanes too if its role has any; handler and
+// effects are the caller's to set.
 struct consumer parts_consumer(struct parts *parts, const char *queue);
 
 // Makes a program wait for "postgres", "schema" and "rights"; for roots without parts.

@@ -256,6 +256,19 @@ bool topology_pattern_matches(struct str pattern, struct str key)
     return words_match(pattern, false, key, false);
 }
 
+struct str topology_role_of(struct str queue)
+{
+    struct str word;
+    struct str rest;
+    struct str role;
+    struct str lane;
+    if (!str_split(queue, '.', &word, &rest) || !str_eq(word, STR("comanda"))) {
+        return STR("");
+    }
+    (void)str_split(rest, '.', &role, &lane);
+    return role;
+}
+
 bool topology_queue_of(const struct topology *topology, struct str exchange, struct str key,
                        struct str *queue)
 {

@@ -79,6 +79,9 @@ enum status topology_make(const struct topology_options *options, struct arena *
 // Would a queue other than comanda.unrouted take it? Judged by the table, not by the broker.
 bool topology_routes(const struct topology *topology, struct str exchange, struct str key);
 
+// The role whose queue it is, of a work queue or a lane's: "inventory"; empty: no queue of ours.
+struct str topology_role_of(struct str queue);
+
 // The first queue that takes it; false: none.
 bool topology_queue_of(const struct topology *topology, struct str exchange, struct str key,
                        struct str *queue);

@@ -112,6 +112,14 @@ Test(topology, given_contended_commands_when_made_then_their_role_has_lanes_besi
     cr_assert_null(queue_of(&topology, "comanda.counter.lane.0"));
 }
 
+Test(topology, given_a_queue_then_its_role_is_known)
+{
+    cr_assert(str_eq(topology_role_of(STR("comanda.crowd")), STR("crowd")));
+    cr_assert(str_eq(topology_role_of(STR("comanda.crowd.lane.3")), STR("crowd")));
+    cr_assert(str_eq(topology_role_of(STR("other.crowd")), STR("")));
+    cr_assert(str_eq(topology_role_of(STR("comanda")), STR("")));
+}
+
 Test(topology, given_a_context_without_a_role_when_made_then_it_has_no_queue)
 {
     struct topology topology = made();
