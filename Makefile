@@ -217,7 +217,13 @@ $(BUILD)/bench/publisher: $(call objects,tests/bench/publisher.c)
 	$(call say,LINK)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ -lrabbitmq -o $@
 
-bench: all $(BUILD)/bench/publisher ## measure against bare tools, write build/bench/report.json (BENCH_SECONDS=5)
+# A lone order's: its commits and hops one after another, and nothing of ours.
+$(BUILD)/bench/sequence: $(call objects,tests/bench/sequence.c)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -lrabbitmq -lpq -o $@
+
+bench: all $(BUILD)/bench/publisher $(BUILD)/bench/sequence ## measure against bare tools, write build/bench/report.json (BENCH_SECONDS=5)
 	@tests/bench/run.py --build $(BUILD)
 
 # Clang's libFuzzer over everything that reads bytes from outside. What it finds belongs into

@@ -5,7 +5,10 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
+import tempfile
+import time
 import uuid
 
 from house import ROOT
@@ -78,16 +81,27 @@ class Pgbench:
         return max(self.run(script, clients, seconds) for clients in CLIENTS)
 
 
-def wrk(url, token, seconds, mode="get", connections=CONNECTIONS, **settings):
-    """Runs wrk with our script; returns what it tells, as a dict."""
-    environment = dict(os.environ, BENCH_TOKEN=token, BENCH_MODE=mode,
+def wrk(url, token, seconds, mode="get", connections=CONNECTIONS, count=0, **settings):
+    """Runs wrk with our script; returns what it tells, as a dict. count: ends after so many orders,
+    long before the seconds are over."""
+    environment = dict(os.environ, BENCH_TOKEN=token, BENCH_MODE=mode, BENCH_COUNT=str(count),
                        **{f"BENCH_{name.upper()}": str(value) for name, value in settings.items()})
-    done = subprocess.run(["/usr/bin/wrk", "-t", "1", "-c", str(connections), "-d",
-                           f"{seconds}s", "--timeout", "60s", "-s", WRK_SCRIPT, url], cwd=ROOT,
-                          env=environment, check=True, capture_output=True, text=True)
-    told = json.loads(re.search(r"^BENCH (.*)$", done.stdout, re.MULTILINE)[1])
+    with tempfile.TemporaryDirectory() as folder:
+        taken = pathlib.Path(folder) / "taken"
+        child = subprocess.Popen(
+            ["/usr/bin/wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--timeout",
+             "60s", "-s", WRK_SCRIPT, url], cwd=ROOT, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, env=dict(environment, BENCH_TAKEN=str(taken)))
+        while count and child.poll() is None:
+            if taken.exists():  # wrk would sleep its seconds out
+                child.send_signal(signal.SIGINT)
+            time.sleep(0.02)
+        output, errors = child.communicate()
+    if child.returncode:
+        raise ValueError(f"wrk ended with {child.returncode}: {output}{errors}")
+    told = json.loads(re.search(r"^BENCH (.*)$", output, re.MULTILINE)[1])
     if told["refused"] or told["broken"]:
-        raise ValueError(f"answers that were refused or broken off: {done.stdout}")
+        raise ValueError(f"answers that were refused or broken off: {output}")
     return told
 
 

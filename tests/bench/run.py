@@ -2,23 +2,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """make bench: measures, writes build/bench/report.json, prints it; exits 1 below a floor.
 
-Environment: BENCH_SECONDS (of each measurement; 5), BENCH_ROUNDS (3), BENCH_ORDERS (5000, of
+Environment: BENCH_SECONDS (of each measurement; 5), BENCH_ROUNDS (3), BENCH_ORDERS (20000, of
 order_to_confirmed), BENCH_ROWS (names by comma: post_order, get_order_hot, relay,
-reserve_long_stream, hot_stock, order_to_confirmed, shed; all unless given), BENCH_KEEP=1 (leaves
-servers and edge running in build/bench/home, to look at).
+reserve_long_stream, hot_stock, order_to_confirmed, lone_order, idle, shed; all unless given),
+BENCH_KEEP=1 (leaves servers and edge running in build/bench/home, to look at), BENCH_BEFORE (a built
+clone of an older commit, which idle is compared with; without it idle is told and not compared).
 """
 import argparse
 import os
 import pathlib
 import sys
 
+import lone
 import rows
 import shedding
 from house import House, ask, wait_until
 from report import Report
 
 ROWS = ("post_order", "get_order_hot", "relay", "reserve_long_stream", "hot_stock",
-        "order_to_confirmed", "shed")
+        "order_to_confirmed", "lone_order", "idle", "shed")
 WARM_UP_SECONDS = 60
 
 
@@ -50,11 +52,11 @@ def warm_up(house):
 def measure(house, report):
     names = chosen_rows()
     bench = rows.Bench(house, report, number("BENCH_SECONDS", 5), number("BENCH_ROUNDS", 3))
-    confirmed = None
+    # These first: the other rows leave hundreds of thousands of orders that no saga took up.
+    if "lone_order" in names:
+        lone.lone_order(bench)
     if "order_to_confirmed" in names:
-        # First: the other rows leave hundreds of thousands of orders that no saga took up, and the
-        # saga daemon's watch over such orders would be measured with it.
-        confirmed = rows.order_to_confirmed(bench, number("BENCH_ORDERS", 5000))
+        rows.order_to_confirmed(bench, number("BENCH_ORDERS", 20000))
     if "post_order" in names:
         rows.post_order(bench)
     if "get_order_hot" in names:
@@ -69,8 +71,9 @@ def measure(house, report):
     if "shed" in names:
         house.stop_daemons()
         shedding.shed(bench)
-    if confirmed:
-        rows.compare_confirmed(bench, confirmed)
+    if "idle" in names:
+        house.stop_daemons()
+        lone.idle(report, house.build, os.environ.get("BENCH_BEFORE"))
 
 
 def main():

@@ -273,6 +273,34 @@ POSTGRES_STORE(plan, given_a_tail_query_then_it_walks_the_index_and_never_sorts)
     PQclear(result);
 }
 
+// With what the role's sessions begin with.
+#define PROJECTORS_PLAN(query)                                                                 \
+    "select set_config(split_part(c, '=', 1), split_part(c, '=', 2), false)"                   \
+    " from pg_db_role_setting r, unnest(r.setconfig) c where r.setrole ="                      \
+    " 'comanda_projector'::regrole and r.setdatabase = (select d.oid from pg_database d where" \
+    " d.datname = current_database()); explain " query
+
+POSTGRES_STORE(plan, given_few_documents_when_the_projector_looks_some_up_then_it_is_by_their_key)
+{
+    PGresult *result = NULL;
+    cr_assert_eq(postgres_script(subject->postgres,
+                                 PROJECTORS_PLAN("select d.* from unnest(array['a', 'b'],"
+                                                 " array['c', 'd'], array['e', 'f']) as q (tenant,"
+                                                 " collection, key) join comanda_read.documents d"
+                                                 " using (tenant, collection, key)"),
+                                 POSTGRES_READS, &result),
+                 STATUS_OK);
+    bool by_key = false;
+    for (int i = 0; i < PQntuples(result); i++) {
+        const char *line = PQgetvalue(result, i, 0);
+        by_key = by_key || strstr(line, "documents_pkey") != NULL;
+        cr_assert_null(strstr(line, "Seq Scan"), "%s", line);
+        cr_assert_null(strstr(line, "JIT"), "%s", line);
+    }
+    cr_assert(by_key);
+    PQclear(result);
+}
+
 POSTGRES_STORE(plan, given_functions_that_guide_the_planner_then_none_lets_it_compile)
 {
     // Forbidden plans cost 1e10 each, which switches just-in-time compilation on: 3 s for 0.5 ms.

@@ -137,6 +137,41 @@ PROMISE(given_a_refusal_when_asked_again_with_a_better_card_then_it_is_still_ref
     cr_assert(str_eq(again.code, STR("payment_declined")));
 }
 
+PROMISE(given_a_batch_of_all_kinds_when_asked_then_each_call_has_its_own_answer)
+{
+    enum { CALLS = 9 };
+    struct str good = new_payment();
+    struct str known = new_payment();
+    struct str twice = new_payment();
+    struct str fails = new_payment();
+    (void)authorize(provider, known, "tok_ok");
+    (void)authorize(provider, fails, "tok_capture_fails");
+    const struct payment_call calls[CALLS] = {
+        call_of(good, PAYMENT_AUTHORIZE, "tok_ok"),
+        call_of(new_payment(), PAYMENT_AUTHORIZE, "tok_declined"),
+        call_of(known, PAYMENT_CAPTURE, ""),
+        call_of(new_payment(), PAYMENT_CAPTURE, ""),
+        call_of(twice, PAYMENT_AUTHORIZE, "tok_ok"),
+        call_of(twice, PAYMENT_AUTHORIZE, "tok_ok"),
+        call_of(fails, PAYMENT_CAPTURE, ""),
+        call_of(new_payment(), PAYMENT_UNDO, ""),
+        call_of(new_payment(), PAYMENT_AUTHORIZE, "tok_silent"),
+    };
+    static const enum payment_outcome wanted[CALLS] = {
+        PAYMENT_DONE, PAYMENT_REFUSED, PAYMENT_DONE, PAYMENT_REFUSED,  PAYMENT_DONE,
+        PAYMENT_DONE, PAYMENT_REFUSED, PAYMENT_DONE, PAYMENT_NO_ANSWER};
+    for (int time = 0; time < 2; time++) {
+        struct payment_result results[CALLS];
+        cr_assert_eq(payment_provider_perform(provider, calls, CALLS, TIMEOUT_MS, &arena, results),
+                     STATUS_OK);
+        for (size_t at = 0; at < CALLS; at++) {
+            cr_assert_eq(results[at].outcome, wanted[at], "call %zu, time %d", at, time);
+        }
+    }
+    cr_assert_eq(capture(provider, good).outcome, PAYMENT_DONE);
+    cr_assert(undo(provider, known).captured_before_undo);
+}
+
 PROMISE(given_a_card_that_fails_at_capture_when_captured_then_it_is_refused_for_ever)
 {
     struct str payment = new_payment();

@@ -6,6 +6,7 @@
 #include "infrastructure/codec/cloud_event.h"
 #include "infrastructure/config/saga_files.h"
 #include "infrastructure/postgres/event_store_postgres.h"
+#include "infrastructure/postgres/log_bell_postgres.h"
 #include "infrastructure/postgres/relay_lease_postgres.h"
 #include "infrastructure/rabbitmq/topology_sagas.h"
 #include "infrastructure/telemetry/log.h"
@@ -139,6 +140,7 @@ int main(int argc, char **argv)
     };
     const struct relay_ports ports = {
         .lease = must_have(relay_lease_postgres_new(lease_link), "the lease"),
+        .bell = must_have(log_bell_postgres_new(lease_link), "the bell"),
         .store = must_have(event_store_postgres_new(log_link), "the log"),
         .bus = message_bus_rabbitmq_port(loop.bus),
         .name = STR("relay"),
@@ -161,6 +163,7 @@ int main(int argc, char **argv)
     relay_run_free(&loop.run);
     relay_free(relay);
     relay_lease_postgres_free(house.lease);
+    log_bell_postgres_free(ports.bell);
     relay_lease_postgres_free(ports.lease);
     event_store_postgres_free(ports.store);
     message_bus_rabbitmq_free(loop.bus);

@@ -136,7 +136,12 @@ static void note(struct relay_loop *loop, struct runtime *runtime, const struct 
     case RELAY_WANT_ROWS:
         note_failed_read(loop, step);
         break;
+    case RELAY_WANT_BELL:
+        note_bus(loop, runtime);
+        break;
     case RELAY_WANT_LEASE:
+    case RELAY_WANT_SLEEP:
+    case RELAY_WANT_WAKE:
     case RELAY_WANT_RELEASE:
     case RELAY_WANT_NOTHING:
         break;

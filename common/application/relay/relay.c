@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "application/relay/relay_rest.h"
+
 struct relay {
     struct relay_settings settings;
     uint32_t random;
@@ -12,7 +14,7 @@ struct relay {
     bool stopping;
     bool stopped;
     bool crowded; // the bus took less than it was offered
-    int poll_ms;
+    struct relay_rest rest;
     int wait_ms;
     size_t read_limit;
 
@@ -37,42 +39,19 @@ struct relay {
     int64_t acquire_at;
     int64_t renew_at;
     int64_t topology_at;
-    int64_t read_at;
     int64_t checkpoint_at;
     int64_t retry_at;
     int64_t give_up_at; // when stopping
 };
 
-struct relay_settings relay_settings_default(void)
-{
-    return (struct relay_settings){
-        .batch = 512,
-        .poll_min_ms = 2,
-        .poll_max_ms = 50,
-        .checkpoint_ms = 50,
-        .renew_ms = 2000,
-        .acquire_ms = 1000,
-        .topology_ms = 5000,
-        .stop_ms = 5000,
-        .retry = {.first_ms = 100, .limit_ms = 5000},
-    };
-}
-
-static bool settings_are_sound(const struct relay_settings *settings)
-{
-    return settings->batch >= 1 && settings->batch <= RELAY_BATCH_MAX &&
-           settings->poll_min_ms >= 1 && settings->poll_max_ms >= settings->poll_min_ms &&
-           settings->checkpoint_ms >= 0 && settings->renew_ms >= 1 && settings->acquire_ms >= 1 &&
-           settings->topology_ms >= 1 && settings->stop_ms >= 0;
-}
-
 struct relay *relay_new(const struct relay_settings *settings, uint32_t random)
 {
-    struct relay *relay = settings_are_sound(settings) ? calloc(1, sizeof(*relay)) : NULL;
+    struct relay *relay = relay_settings_sound(settings) ? calloc(1, sizeof(*relay)) : NULL;
     if (relay != NULL) {
         relay->settings = *settings;
         relay->random = random | 1; // xorshift never leaves 0
-        relay->poll_ms = settings->poll_min_ms;
+        relay->rest = (struct relay_rest){.poll_min_ms = settings->poll_min_ms,
+                                          .poll_max_ms = settings->poll_max_ms};
         relay->read_limit = settings->batch;
         relay->acquire_at = INT64_MIN;
     }
@@ -108,6 +87,8 @@ static void go_back(struct relay *relay, struct log_cursor from)
     relay->row_count = 0;
     relay->sent = 0;
     relay->crowded = false;
+    relay->rest.asleep = false;
+    relay->rest.drowsy = false;
     relay->confirmed = from;
     relay->read_from = from;
 }
@@ -115,7 +96,7 @@ static void go_back(struct relay *relay, struct log_cursor from)
 static void retry_later(struct relay *relay, int64_t now_ms)
 {
     relay->retry_at = now_ms + backoff_next_ms(&relay->settings.retry, next_random(relay));
-    relay->read_at = relay->retry_at;
+    relay_rest_until(&relay->rest, relay->retry_at);
 }
 
 // The broker failed us: from the last confirmed row again, after a look at the topology.
@@ -171,17 +152,37 @@ static bool has_room_to_read(const struct relay *relay)
 // Nothing to say to anyone: hears outcomes until something is due.
 static enum relay_want listen(struct relay *relay, int64_t now_ms)
 {
+    const struct relay_rest *rest = &relay->rest;
     int64_t then = earlier(relay->renew_at, relay->topology_at);
     if (relay->sent < relay->row_count) {
         then = earlier(then, now_ms + relay->settings.poll_max_ms);
         relay->crowded = false; // one wait, then it is offered again
     } else if (has_room_to_read(relay)) {
-        then = earlier(then, relay->read_at);
+        then = earlier(then, rest->read_at);
     }
     if (comes_after(relay->confirmed, relay->checkpointed)) {
         then = earlier(then, relay->checkpoint_at);
     }
-    return wait_until(relay, RELAY_WANT_OUTCOMES, then, now_ms);
+    return wait_until(relay, rest->asleep ? RELAY_WANT_BELL : RELAY_WANT_OUTCOMES, then, now_ms);
+}
+
+// Nothing waits and nothing is on its way: those who append are told to ring. While it is awake
+// they are not, for a bell costs them.
+static enum relay_want next_to_read(struct relay *relay, int64_t now_ms)
+{
+    const struct relay_rest *rest = &relay->rest;
+    bool idle = relay->sent == relay->row_count && relay->flight_count == 0;
+    bool due = now_ms >= rest->read_at;
+    if (rest->told && !rest->asleep && relay->row_count > 0) {
+        return RELAY_WANT_WAKE;
+    }
+    if (idle && (rest->drowsy || (rest->asleep && due))) {
+        return RELAY_WANT_SLEEP;
+    }
+    if (has_room_to_read(relay) && due) {
+        return RELAY_WANT_ROWS;
+    }
+    return listen(relay, now_ms);
 }
 
 static enum relay_want next_as_leader(struct relay *relay, int64_t now_ms)
@@ -204,10 +205,7 @@ static enum relay_want next_as_leader(struct relay *relay, int64_t now_ms)
     if (relay->sent < relay->row_count && !relay->crowded) {
         return RELAY_WANT_SEND;
     }
-    if (has_room_to_read(relay) && now_ms >= relay->read_at) {
-        return RELAY_WANT_ROWS;
-    }
-    return listen(relay, now_ms);
+    return next_to_read(relay, now_ms);
 }
 
 enum relay_want relay_next(struct relay *relay, int64_t now_ms)
@@ -217,6 +215,9 @@ enum relay_want relay_next(struct relay *relay, int64_t now_ms)
     }
     if (relay->lease.held) {
         return next_as_leader(relay, now_ms);
+    }
+    if (relay->rest.told) {
+        return RELAY_WANT_WAKE; // the lease is lost, but the session may live
     }
     return now_ms >= relay->acquire_at
                ? RELAY_WANT_LEASE
@@ -239,12 +240,11 @@ void relay_take_lease(struct relay *relay, enum status status, const struct leas
     relay->checkpointed = lease->checkpoint;
     relay->sound = lease->checkpoint;
     go_back(relay, lease->checkpoint);
-    relay->poll_ms = relay->settings.poll_min_ms;
+    relay_rest_begin(&relay->rest, now_ms);
     relay->renew_at = now_ms + relay->settings.renew_ms;
     relay->checkpoint_at = now_ms + relay->settings.checkpoint_ms;
     relay->topology_at = now_ms;
     relay->retry_at = now_ms;
-    relay->read_at = now_ms;
 }
 
 void relay_take_renewal(struct relay *relay, enum status status, int64_t now_ms)
@@ -324,17 +324,6 @@ static void take_row(struct relay *relay, const struct recorded_event *row)
     }
 }
 
-static void set_next_read(struct relay *relay, size_t count, int64_t now_ms)
-{
-    int doubled = 2 * relay->poll_ms;
-    int longest = relay->settings.poll_max_ms;
-    bool more_waits = count >= relay->read_limit;
-    relay->poll_ms = count > 0           ? relay->settings.poll_min_ms
-                     : doubled < longest ? doubled
-                                         : longest;
-    relay->read_at = more_waits ? now_ms : now_ms + relay->poll_ms;
-}
-
 static void set_next_limit(struct relay *relay)
 {
     size_t doubled = 2 * relay->read_limit;
@@ -346,7 +335,7 @@ void relay_take_no_memory(struct relay *relay, int64_t now_ms)
     bool single = relay->read_limit == 1;
     relay->read_limit = single ? 1 : relay->read_limit / 2;
     go_back(relay, relay->confirmed);
-    relay->read_at = single ? now_ms + relay->settings.poll_max_ms : now_ms;
+    relay_rest_until(&relay->rest, single ? now_ms + relay->settings.poll_max_ms : now_ms);
 }
 
 void relay_take_rows(struct relay *relay, enum status status, const struct recorded_event *rows,
@@ -366,8 +355,33 @@ void relay_take_rows(struct relay *relay, enum status status, const struct recor
         take_row(relay, &rows[i]);
     }
     relay->read_from = next;
-    set_next_read(relay, count, now_ms);
+    relay_rest_found(&relay->rest, count, count >= relay->read_limit, now_ms);
     set_next_limit(relay);
+}
+
+void relay_take_sleep(struct relay *relay, enum status status, bool asleep, int64_t now_ms)
+{
+    relay_rest_told(&relay->rest, status == STATUS_OK && asleep, now_ms);
+    if (status != STATUS_OK) {
+        step_down(relay, now_ms);
+    }
+}
+
+void relay_take_bell(struct relay *relay, enum status status, bool rung, int64_t now_ms)
+{
+    if (status != STATUS_OK) {
+        step_down(relay, now_ms);
+    } else if (rung) {
+        relay_rest_until(&relay->rest, now_ms);
+    }
+}
+
+void relay_take_wake(struct relay *relay, enum status status, int64_t now_ms)
+{
+    relay->rest.told = false;
+    if (status != STATUS_OK && relay->lease.held) {
+        step_down(relay, now_ms);
+    }
 }
 
 const struct recorded_event *const *relay_rows(const struct relay *relay, size_t *count)

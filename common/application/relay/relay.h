@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "application/ports/event_store.h"
+#include "application/ports/log_bell.h"
 #include "application/ports/message_bus.h"
 #include "application/ports/relay_lease.h"
 #include "base/backoff.h"
@@ -30,6 +31,9 @@ enum relay_want {
     RELAY_WANT_SEND,       // offer relay_unsent → relay_take_sent
     RELAY_WANT_OUTCOMES,   // settle, waiting relay_wait_ms → relay_take_outcomes
     RELAY_WANT_CHECKPOINT, // checkpoint(relay_confirmed) → relay_take_checkpoint
+    RELAY_WANT_SLEEP,      // log_bell_sleep(relay_read_from) → relay_take_sleep
+    RELAY_WANT_BELL,       // log_bell_listen for relay_wait_ms → relay_take_bell
+    RELAY_WANT_WAKE,       // log_bell_wake → relay_take_wake
     RELAY_WANT_REST,       // nothing for relay_wait_ms, which a request to stop may cut short
     RELAY_WANT_RELEASE,    // give the lease up → relay_take_release
     RELAY_WANT_NOTHING,    // stopped
@@ -38,7 +42,7 @@ enum relay_want {
 struct relay_settings {
     size_t batch;         // rows of one read, at most RELAY_BATCH_MAX
     int poll_min_ms;      // between two reads while rows come
-    int poll_max_ms;      // while none come
+    int poll_max_ms;      // while it sleeps, in case no bell rings
     int checkpoint_ms;    // between two checkpoints, at least
     int renew_ms;         // between two renewals of the lease
     int acquire_ms;       // between two tries to lead
@@ -51,6 +55,9 @@ struct relay_settings {
 // from 100 ms to 5 s.
 struct relay_settings relay_settings_default(void);
 
+// Is each within its limits?
+bool relay_settings_sound(const struct relay_settings *settings);
+
 struct relay;
 
 // random: seed of the jitter. NULL: no memory, or a setting outside its limits.
@@ -60,7 +67,7 @@ void relay_free(struct relay *relay);
 // What to do now. now_ms: any clock that never jumps back, the same for all calls.
 enum relay_want relay_next(struct relay *relay, int64_t now_ms);
 
-// For OUTCOMES and REST, after relay_next.
+// For OUTCOMES, BELL and REST, after relay_next.
 int relay_wait_ms(const struct relay *relay);
 
 // Any failure of the lease gives it up; it is acquired again after a pause.
@@ -82,6 +89,12 @@ size_t relay_read_limit(const struct relay *relay);
 // STATUS_NO_MEMORY: they did not fit; any other failure gives the lease up.
 void relay_take_rows(struct relay *relay, enum status status, const struct recorded_event *rows,
                      size_t count, struct log_cursor next, int64_t now_ms);
+
+// asleep: nothing is to be read until the bell rings. A failure gives the lease up: the bell hangs
+// in the same session.
+void relay_take_sleep(struct relay *relay, enum status status, bool asleep, int64_t now_ms);
+void relay_take_bell(struct relay *relay, enum status status, bool rung, int64_t now_ms);
+void relay_take_wake(struct relay *relay, enum status status, int64_t now_ms);
 
 // The last read does not fit into memory as messages: it is read again in smaller pieces.
 void relay_take_no_memory(struct relay *relay, int64_t now_ms);

@@ -81,6 +81,25 @@ static void hear(struct relay_run *run, struct relay_step *step, int wait_ms, in
     relay_take_outcomes(run->relay, step->status, outcomes, step->count, now_ms);
 }
 
+// The bus is kept alive meanwhile; nothing is in flight that it could tell of.
+static void listen_for_bell(struct relay_run *run, struct relay_step *step, int wait_ms,
+                            int64_t now_ms)
+{
+    bool rung = false;
+    hear(run, step, 0, now_ms);
+    if (step->status == STATUS_OK) {
+        step->status = log_bell_listen(run->ports.bell, wait_ms, &rung);
+        relay_take_bell(run->relay, step->status, rung, now_ms);
+    }
+}
+
+static void say_asleep(struct relay_run *run, struct relay_step *step, int64_t now_ms)
+{
+    bool asleep = false;
+    step->status = log_bell_sleep(run->ports.bell, relay_read_from(run->relay), &asleep);
+    relay_take_sleep(run->relay, step->status, asleep, now_ms);
+}
+
 static void look(struct relay_run *run, struct relay_step *step, int64_t now_ms)
 {
     bool mended = false;
@@ -116,6 +135,16 @@ struct relay_step relay_run_step(struct relay_run *run, int64_t now_ms, int wait
     case RELAY_WANT_OUTCOMES:
     case RELAY_WANT_REST: // the bus is kept alive meanwhile, and late outcomes are heard
         hear(run, &step, wait_ms, now_ms);
+        break;
+    case RELAY_WANT_SLEEP:
+        say_asleep(run, &step, now_ms);
+        break;
+    case RELAY_WANT_BELL:
+        listen_for_bell(run, &step, wait_ms, now_ms);
+        break;
+    case RELAY_WANT_WAKE:
+        step.status = log_bell_wake(ports->bell);
+        relay_take_wake(relay, step.status, now_ms);
         break;
     case RELAY_WANT_CHECKPOINT:
         step.status =

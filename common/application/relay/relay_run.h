@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "application/ports/event_store.h"
+#include "application/ports/log_bell.h"
 #include "application/ports/message_bus.h"
 #include "application/ports/relay_lease.h"
 #include "application/relay/relay.h"
@@ -15,6 +16,7 @@
 // renewed for so long is taken over.
 struct relay_ports {
     struct relay_lease *lease;
+    struct log_bell *bell; // in the lease's session
     struct event_store *store;
     struct message_bus *bus;
     struct str name;

@@ -463,3 +463,30 @@ enum status postgres_script(struct postgres *postgres, const char *sql, enum pos
     }
     return complete(postgres, PQsendQuery(postgres->conn, sql) == 1, use, result);
 }
+
+static bool take_notices(PGconn *conn)
+{
+    bool any = false;
+    for (PGnotify *notice = PQnotifies(conn); notice != NULL; notice = PQnotifies(conn)) {
+        PQfreemem(notice);
+        any = true;
+    }
+    return any;
+}
+
+enum status postgres_await_notice(struct postgres *postgres, int wait_ms, bool *rung)
+{
+    *rung = false;
+    if (postgres->conn == NULL) {
+        return STATUS_UNAVAILABLE;
+    }
+    int64_t deadline_ms = monotonic_ms() + wait_ms;
+    *rung = take_notices(postgres->conn);
+    if (!*rung && wait_socket(postgres->conn, POLLIN, deadline_ms)) {
+        if (!PQconsumeInput(postgres->conn)) {
+            return lost(postgres, POSTGRES_READS, REPLY_LOST);
+        }
+        *rung = take_notices(postgres->conn);
+    }
+    return STATUS_OK;
+}

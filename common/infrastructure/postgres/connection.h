@@ -51,6 +51,10 @@ enum status postgres_run(struct postgres *postgres, const struct statement *stat
 enum status postgres_script(struct postgres *postgres, const char *sql, enum postgres_use use,
                             PGresult **result) MUST_CHECK;
 
+// Waits at most wait_ms for a NOTIFY of what this session listens to; *rung: one has come, since
+// the last call or now. All that have come are taken. STATUS_UNAVAILABLE: no connection, or lost.
+enum status postgres_await_notice(struct postgres *postgres, int wait_ms, bool *rung) MUST_CHECK;
+
 // Connects if there is no connection. STATUS_UNAVAILABLE: see postgres_error.
 enum status postgres_connect(struct postgres *postgres) MUST_CHECK;
 

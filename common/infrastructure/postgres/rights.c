@@ -27,7 +27,8 @@
     "\nexecute comanda.lease_checkpoint\nexecute comanda.lease_end_stale" \
     "\nexecute comanda.lease_is_stale\nexecute comanda.lease_release"     \
     "\nexecute comanda.lease_renew\nexecute comanda.read_tail"            \
-    "\nexecute comanda.keep_partitions\nexecute comanda.trim"
+    "\nexecute comanda.keep_partitions\nexecute comanda.trim"             \
+    "\nexecute comanda.relay_sleep\nexecute comanda.relay_wake"
 #define SAGAS                                                       \
     "\nexecute comanda.claim_timers\nexecute comanda.sagas_missing" \
     "\nexecute comanda.sagas_parked\nexecute comanda.sagas_running"

@@ -11,6 +11,7 @@
 #include "application/relay/relay_run.h"
 #include "infrastructure/codec/cloud_event.h"
 #include "infrastructure/memory/event_store_memory.h"
+#include "infrastructure/memory/log_bell_memory.h"
 #include "infrastructure/memory/message_bus_memory.h"
 #include "infrastructure/memory/relay_lease_memory.h"
 
@@ -173,6 +174,7 @@ struct world {
     struct lease_memory *leases;
     struct shaky_bus bus;
     struct bent_lease lease;
+    struct log_bell *bell;
     struct relay *relay;
     struct relay_run run;
     int64_t now_ms;
@@ -210,8 +212,10 @@ static void start_relay(struct world *world)
     world->relay = relay_new(&settings, random_below(UINT32_MAX));
     world->lease.real = relay_lease_memory_new(world->leases);
     world->lease.relay = world->relay;
+    world->bell = log_bell_memory_new(world->log);
     struct relay_ports ports = {
         .lease = &world->lease.port,
+        .bell = world->bell,
         .store = world->log,
         .bus = &world->bus.port,
         .name = STR("relay"),
@@ -228,6 +232,7 @@ static void kill_relay(struct world *world)
 {
     world->bus.count = 0;
     relay_lease_memory_free(world->lease.real);
+    log_bell_memory_free(world->bell);
     relay_run_free(&world->run);
     relay_free(world->relay);
 }

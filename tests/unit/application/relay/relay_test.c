@@ -304,22 +304,94 @@ Test(relay, given_it_woke_after_a_long_stop_when_asked_then_it_renews_before_all
     wants(RELAY_WANT_REST);
 }
 
-Test(relay, given_no_rows_when_polling_then_it_asks_less_and_less_often_and_at_once_when_busy)
+static void when_it_finds_nothing(void)
+{
+    wants(RELAY_WANT_ROWS);
+    relay_take_rows(relay, STATUS_OK, rows, 0, relay_read_from(relay), now);
+}
+
+Test(relay, given_no_rows_then_it_sleeps_until_the_bell_rings)
+{
+    given_it_leads();
+    when_it_finds_nothing();
+    wants(RELAY_WANT_SLEEP);
+    relay_take_sleep(relay, STATUS_OK, true, now);
+    wants(RELAY_WANT_BELL);
+    cr_assert_eq(relay_wait_ms(relay), settings.poll_max_ms);
+    relay_take_bell(relay, STATUS_OK, true, now);
+    given_rows("EE", 1);
+    given_all_sent();
+    wants(RELAY_WANT_WAKE); // after what waited, before anything else
+    relay_take_wake(relay, STATUS_OK, now);
+    wants(RELAY_WANT_OUTCOMES);
+}
+
+Test(relay, given_no_bell_when_it_has_slept_for_long_then_it_looks_again)
+{
+    given_it_leads();
+    when_it_finds_nothing();
+    wants(RELAY_WANT_SLEEP);
+    relay_take_sleep(relay, STATUS_OK, true, now);
+    now += settings.poll_max_ms;
+    wants(RELAY_WANT_SLEEP);
+    relay_take_sleep(relay, STATUS_OK, true, now);
+    wants(RELAY_WANT_BELL);
+    now += settings.poll_max_ms;
+    wants(RELAY_WANT_SLEEP);
+    relay_take_sleep(relay, STATUS_OK, false, now); // nobody has rung, but there is something
+    now += settings.poll_min_ms;
+    given_rows("E", 1);
+}
+
+Test(relay, given_somebody_appends_when_it_would_sleep_then_it_looks_again_soon)
 {
     given_it_leads();
     int last = 0;
-    for (int round = 0; round < 10; round++) {
-        wants(RELAY_WANT_ROWS);
-        relay_take_rows(relay, STATUS_OK, rows, 0, at(0), now);
+    int looks = 0;
+    for (; last < settings.poll_max_ms; looks++) {
+        when_it_finds_nothing();
+        wants(RELAY_WANT_SLEEP);
+        relay_take_sleep(relay, STATUS_OK, false, now);
         wants(RELAY_WANT_OUTCOMES);
         cr_assert_geq(relay_wait_ms(relay), last);
         last = relay_wait_ms(relay);
+        cr_assert(looks > 40 || last == settings.poll_min_ms);
         now += last;
+        if (relay_next(relay, now) == RELAY_WANT_CHECKPOINT) {
+            relay_take_checkpoint(relay, STATUS_OK, now);
+        }
     }
-    cr_assert_eq(last, settings.poll_max_ms);
+    cr_assert_lt(looks, 60);   // a transaction that stays open is not asked for every 2 ms
     given_rows("EEEEEEEE", 1); // a full batch
     given_all_sent();
     wants(RELAY_WANT_ROWS);
+}
+
+Test(relay, given_messages_in_flight_then_it_does_not_sleep)
+{
+    given_it_leads();
+    given_rows("EE", 1);
+    given_all_sent();
+    now += settings.poll_min_ms;
+    when_it_finds_nothing();
+    wants(RELAY_WANT_OUTCOMES);
+    cr_assert_eq(relay_wait_ms(relay), settings.poll_min_ms);
+    when_outcomes(PUBLISHED, 2);
+    wants(RELAY_WANT_SLEEP);
+}
+
+Test(relay, given_it_sleeps_when_the_lease_is_lost_then_its_word_is_taken_back)
+{
+    given_it_leads();
+    when_it_finds_nothing();
+    wants(RELAY_WANT_SLEEP);
+    relay_take_sleep(relay, STATUS_OK, true, now);
+    now += settings.renew_ms;
+    wants(RELAY_WANT_RENEW);
+    relay_take_renewal(relay, STATUS_FENCED, now);
+    wants(RELAY_WANT_WAKE);
+    relay_take_wake(relay, STATUS_UNAVAILABLE, now);
+    wants(RELAY_WANT_REST);
 }
 
 Test(relay, given_a_stop_when_rows_are_in_flight_then_it_waits_checkpoints_and_releases)
