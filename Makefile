@@ -79,9 +79,9 @@ CHECK = scripts/check --build $(BUILD) --make-variables "$(MAKEOVERRIDES)"
 CHECKS := lint unit contract integration e2e valgrind sanitize demo-test
 # What takes longest begins first and what is short fills the end; the sanitized daemons come when the
 # integration tests have left the servers.
-IN_LANES := integration contract sanitize e2e demo-test unit lint valgrind
+IN_LANES := integration contract sanitize e2e storm demo-test unit lint valgrind
 
-.PHONY: all libs workers module tests seam install check $(CHECKS) bench fuzz demo stop format clean help
+.PHONY: all libs workers module tests seam install check $(CHECKS) bench storm fuzz demo stop format clean help
 # A sanitized module would need a sanitized nginx.
 all: libs workers $(if $(SANITIZE),,module) ## build libraries, daemons, comandactl and the nginx module
 
@@ -226,6 +226,12 @@ $(BUILD)/bench/sequence: $(call objects,tests/bench/sequence.c)
 bench: all $(BUILD)/bench/publisher $(BUILD)/bench/sequence ## measure against bare tools, write build/bench/report.json (BENCH_SECONDS=5)
 	@tests/bench/run.py --build $(BUILD)
 
+# In `make check` a short one runs as a stage.
+DURATION ?= 90
+storm: all ## kill everything under seeded load, heal, check the whole history (DURATION=90, SEED=, BEFORE=DIR, LOAD=)
+	@tests/storm/$(if $(LOAD),loads.py $(LOAD) --orders "$(ORDERS)" --workers "$(WORKERS)",storm.py \
+	    --duration $(DURATION) --seed "$(SEED)" $(if $(BEFORE),--before $(BEFORE))) --build $(BUILD)
+
 # Clang's libFuzzer over everything that reads bytes from outside. What it finds belongs into
 # tests/fuzz/corpus, which a unit test replays.
 FUZZ_SECONDS ?= 60
@@ -262,7 +268,7 @@ clean: ## stop the demo and delete everything that was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 12
 	@echo
-	@echo "  stages of check: $(CHECKS)"
+	@echo "  stages of check: $(CHECKS), and a short storm"
 	@echo "  variables: BUILD= CC= CFLAGS= DEBUG=1 SANITIZE=address,undefined V=1 PREFIX= DESTDIR="
 
 -include $(shell find $(BUILD)/obj $(BUILD)/nginx -name '*.d' 2>/dev/null)

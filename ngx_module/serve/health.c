@@ -26,6 +26,7 @@ struct word {
     bool fine;
     struct str detail;
     int relay_behind_s;
+    bool held; // by a transaction that has not ended: the relay may not read on
 };
 
 static void write_check(struct json_writer *json, struct str name, bool fine, struct str detail)
@@ -55,14 +56,22 @@ static void write_redis(struct json_writer *json, const struct ngx_http_comanda_
 }
 
 // The edge itself needs no broker: orders are taken and wait in the log.
-static void write_relay(struct json_writer *json, int behind_s, bool *degraded)
+static void write_relay(struct json_writer *json, const struct word *word, bool *degraded)
 {
-    bool fine = behind_s <= RELAY_BEHIND_MAX_S;
-    *degraded |= !fine;
+    bool behind = word->relay_behind_s > RELAY_BEHIND_MAX_S;
+    bool fine = !behind || word->held;
+    *degraded |= behind;
     write_check(json, STR("relay"), fine,
-                behind_s < 0 ? STR("none has led yet")
-                : fine       ? STR("the log is published")
-                             : STR("the log waits: RabbitMQ or comanda-relay is away or slow"));
+                word->relay_behind_s < 0 ? STR("none has led yet")
+                : !fine  ? STR("the log waits: RabbitMQ or comanda-relay is away or slow")
+                : behind ? STR("it has published all that it may read")
+                         : STR("the log is published"));
+    write_check(
+        json, STR("horizon"), !behind || !word->held,
+        behind && word->held
+            ? STR("a transaction that has not ended holds the log's readers back: comandactl "
+                  "doctor names it")
+            : STR("no transaction holds the log's readers back for long"));
 }
 
 // True: commands are refused.
@@ -98,7 +107,7 @@ static ngx_int_t answer_ready(ngx_http_request_t *r, const struct word *word)
     }
     write_redis(&json, store->redis, &degraded);
     if (word->fine) {
-        write_relay(&json, word->relay_behind_s, &degraded);
+        write_relay(&json, word, &degraded);
     }
     json_object_end(&json);
     if (memory == NULL || checks.status != STATUS_OK) {
@@ -147,7 +156,7 @@ static void take_relay(struct ngx_http_comanda_read *read, enum status status,
         finish_down(probe, str_from(status_text(status)));
         return;
     }
-    const struct word up = {true, STR("connected"), answer->number};
+    const struct word up = {true, STR("connected"), answer->number, answer->held};
     finish(probe, &up);
 }
 

@@ -219,7 +219,8 @@ static enum status encode(struct read_group *group)
     case READ_SCHEMA:
         return encode_schema(group);
     case READ_RELAY:
-        return encode_plain(group, "edge_relay", "select coalesce(comanda.relay_behind_s(), -1)");
+        return encode_plain(group, "edge_relay",
+                            "select coalesce(behind_s, -1), held from comanda.relay_stands()");
     case READ_KINDS:
         break;
     }
@@ -316,6 +317,7 @@ static enum status answer_number(struct read_group *group, const PGresult *resul
     }
     struct ngx_http_comanda_read_answer one = {.number = binary_int4(&row, 0)};
     one.lacking = group->kind == READ_SCHEMA ? binary_bytes(&row, 1) : STR("");
+    one.held = group->kind == READ_RELAY && binary_bool(&row, 1);
     for (size_t i = 0; i < group->count && !row.bad; i++) {
         answer(group, i, STATUS_OK, &one);
     }

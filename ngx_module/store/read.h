@@ -47,6 +47,7 @@ struct ngx_http_comanda_read_answer {
     // READ_SCHEMA: its version. READ_RELAY: seconds that the log has waited for it; -1: none has
     // led.
     int number;
+    bool held;          // READ_RELAY: it is a transaction that keeps the log back, not the relay
     struct str lacking; // READ_SCHEMA: what our role may not do, "" for nothing
 };
 

@@ -80,8 +80,12 @@ static const char *name_of(const char *program)
 
 static bool has_line(const char *text, const char *line)
 {
+    size_t len = strlen(line);
     const char *found = text == NULL ? NULL : strstr(text, line);
-    return found != NULL && (found[strlen(line)] == '\n' || found[strlen(line)] == '\0');
+    while (found != NULL && found[len] != '\n' && found[len] != '\0') {
+        found = strstr(found + 1, line); // it began another one
+    }
+    return found != NULL;
 }
 
 // What a role was granted itself, on functions and tables: the right, and the statement that takes

@@ -170,6 +170,17 @@ def fill(database, first, last, category="order", kind="event", kind_type="Order
     connection.close()
 
 
+APPEND = """select comanda.append('{1}', 1, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}',
+    '{}', '{0}', '{0}', array[u.id], '{0}', '{f}', '{0}', '{t}', array[u.id], '{1}', array[u.id],
+    '{1}', '{main}', '{order}', '{event}', '{OrderPlaced}', '{"{}"}', '{"{}"}', '{}', '{}', '{}', '{}',
+    '{}', '{}', '{}', '{}') from gen_random_uuid() u (id)"""
+
+
+def append(database):
+    """One event, as the programs append it: fill only writes rows."""
+    database.rows(APPEND)
+
+
 def pending(database):
     return database.rows("select count(*) from comanda.outbox")[0][0]
 

@@ -110,11 +110,15 @@ def test_the_relay_reads_neither_work_nor_dead_letters(house):
     assert not refused(house, "relay", publish("comanda.events", "order.OrderSung"))
 
 
-def test_the_operator_reads_dead_letters_alone(house):
+def test_the_operator_reads_dead_letters_alone_and_publishes_as_the_relay_does(house):
     for queue in WORK:
         assert refused(house, "operator", get(queue))
         assert not refused(house, "operator", get(f"{queue}.dead"))
-    assert refused(house, "operator", publish("comanda.commands", "payments.refund_payment"))
+    for exchange, key in (("comanda.events", "order.X"), ("comanda.replies", "saga.ok"),
+                          ("comanda.commands", "payments.refund_payment")):
+        assert not refused(house, "operator", publish(exchange, key))
+    for exchange in ("comanda.retry", "comanda.dead", "comanda.unrouted"):
+        assert refused(house, "operator", publish(exchange, "comanda.payment"))
 
 
 def test_the_autoscaler_sees_the_queues_lengths_and_nothing_else(house):

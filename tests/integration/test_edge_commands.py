@@ -329,4 +329,5 @@ def test_given_a_log_that_waits_for_the_relay_when_probed_then_it_is_degraded_an
         " from comanda.log")
     ask("update comanda.leases l set epoch = e.epoch, tx = e.tx, position = e.position - 1"
         " from comanda.events e where e.type = 'X'")
-    assert "RabbitMQ" in until(degraded, "the log waits")
+    # Others' transactions may hold the row back for a moment, and then it is not the relay's fault.
+    until(lambda: "RabbitMQ" in (degraded() or ""), "the log waits")

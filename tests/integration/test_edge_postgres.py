@@ -32,10 +32,10 @@ OURS = {"client_encoding": "UTF8", "DateStyle": "ISO, MDY", "IntervalStyle": "po
 # /readyz calls it, so it sees a session of the edge.
 SPY = """
 create table public.seen (name text, setting text);
-alter function comanda.relay_behind_s() rename to relay_behind_s_really;
-create function comanda.relay_behind_s() returns int4 language plpgsql as $$ begin
+alter function comanda.relay_stands() rename to relay_stands_really;
+create function comanda.relay_stands() returns table (behind_s int4, held bool) language plpgsql as $$ begin
     insert into public.seen select s.name, s.setting from pg_settings s;
-    return comanda.relay_behind_s_really();
+    return query select * from comanda.relay_stands_really();
 end $$"""
 
 

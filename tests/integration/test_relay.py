@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from daemon import BUILD, ROOT, Blocker, Daemon, Database, until
-from relay_fixtures import (FILL, database, done, fill, leads, lease, pending, renewed,  # noqa: F401
+from relay_fixtures import (FILL, append, database, done, fill, leads, lease, pending, renewed,  # noqa: F401
                             sent_once, start, vhost)
 
 
@@ -77,6 +77,16 @@ def test_the_topology_is_what_the_architecture_says(database, vhost, start):
               ("comanda.retry", "comanda.saga.3", "comanda.saga.retry.3"),
               ("comanda.dead", "comanda.saga", "comanda.saga.dead")}
     until(lambda: wanted <= bindings(), f"{wanted} among the bindings")
+
+
+def test_an_append_wakes_a_relay_that_sleeps(database, vhost, start):
+    """By looks alone each of ten rows in sequence would wait some five seconds."""
+    start(vhost, COMANDA_RELAY_POLL="5s").wait_ready()
+    began = time.monotonic()
+    for _ in range(10):
+        append(database)
+        done(database)
+    assert time.monotonic() - began < 25
 
 
 def test_a_row_that_commits_late_is_not_stepped_over(database, vhost, start):

@@ -22,5 +22,8 @@ void doctor_say(struct doctor *doctor, const char *check, enum finding finding, 
 #define DOCTOR_DETAIL(doctor, ...) arena_printf((doctor)->ctl->arena, __VA_ARGS__)
 
 void doctor_postgres(struct doctor *doctor);
+struct postgres;
+// Who holds the log's readers back, and what keeps dead rows.
+void doctor_horizon(struct doctor *doctor, struct postgres *postgres);
 void doctor_rabbitmq(struct doctor *doctor);
 void doctor_redis(struct doctor *doctor);

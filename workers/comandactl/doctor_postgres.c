@@ -10,12 +10,13 @@ enum {
     REPLY_TIMEOUT_MS = 60000,
     MONTHS_MIN = 3,
     KEY_WEEKS_MIN = 1,
-    HORIZON_S_MAX = 60,
     LEASE_S_MAX = 15,
     RELAY_RELEASED = -2, // the lease was given back: its time is -infinity
     BACKLOG_COUNTED = 100000,
     BACKLOG_MAX = 10000,
-    SAGA_WINDOW_S = 7 * 86400
+    SAGA_ROWS_MAX = 200000, // of the log, past what the daemons have looked at
+    SAGA_BEHIND_S_MAX = 300,
+    PARKED_ROWS_MAX = 50000
 };
 
 struct look {
@@ -109,12 +110,11 @@ static void look_at_relay(const struct look *look)
     static const char sql[] =
         "select (select case when isfinite(renewed_at)"
         " then extract(epoch from clock_timestamp() - renewed_at)::int8 else -2 end"
-        " from comanda.leases where name = 'relay'), comanda.backlog('relay', 100000),"
-        " comanda.horizon_age_s()::int8";
+        " from comanda.leases where name = 'relay'), comanda.backlog('relay', 100000)";
     _Static_assert(BACKLOG_COUNTED == 100000, "as the statement says");
     struct doctor *doctor = look->doctor;
-    int64_t numbers[3];
-    if (!ask(look, "relay", sql, numbers, 3)) {
+    int64_t numbers[2];
+    if (!ask(look, "relay", sql, numbers, 2)) {
         return;
     }
     bool leads = numbers[0] >= 0 && numbers[0] <= LEASE_S_MAX;
@@ -130,13 +130,6 @@ static void look_at_relay(const struct look *look)
                              (long long)numbers[1],
                              numbers[1] == BACKLOG_COUNTED ? " or more" : ""),
                flows ? "" : "look at the relay's log and at RabbitMQ's alarms");
-    bool short_ones = numbers[2] <= HORIZON_S_MAX;
-    doctor_say(doctor, "horizon", short_ones ? FINDING_OK : FINDING_WARNING,
-               DOCTOR_DETAIL(doctor, "the oldest writing transaction is %lld s old",
-                             (long long)numbers[2]),
-               short_ones ? ""
-                          : "it holds all readers of the log back: find it in"
-                            " pg_stat_activity by xact_start and end it");
 }
 
 static void look_for_waits(const struct look *look)
@@ -170,26 +163,42 @@ static int32_t longest_timeout(const struct saga_definition *definition)
     return longest;
 }
 
+// How far the daemons' looks, and this one, have come; "" where all has been looked at.
+static struct str looked_until(const struct doctor *doctor, const struct saga_gap *gap)
+{
+    if (gap->behind_s > SAGA_BEHIND_S_MAX) {
+        return DOCTOR_DETAIL(doctor, "; of the log, the last %d s have not been looked at",
+                             (int)gap->behind_s);
+    }
+    return STR("");
+}
+
 static void look_for_missing(const struct look *look, const struct saga_definition *definition)
 {
     struct doctor *doctor = look->doctor;
     struct saga_gap gap = {0};
-    if (saga_watch_missing(look->postgres, definition, longest_timeout(definition), SAGA_WINDOW_S,
-                           doctor->ctl->arena, &gap) != STATUS_OK) {
+    if (saga_watch_peek(look->postgres, definition, longest_timeout(definition), SAGA_ROWS_MAX,
+                        doctor->ctl->arena, &gap) != STATUS_OK) {
         say_failed(look, "sagas missing");
         return;
     }
+    struct str until = looked_until(doctor, &gap);
     struct str detail =
         gap.count == 0
-            ? DOCTOR_DETAIL(doctor, "%.*s: none", STR_FMT(definition->name))
-            : DOCTOR_DETAIL(doctor, "%.*s: %lld without an instance, the oldest %.*s of %.*s",
+            ? DOCTOR_DETAIL(doctor, "%.*s: none%.*s", STR_FMT(definition->name), STR_FMT(until))
+            : DOCTOR_DETAIL(doctor, "%.*s: %lld without an instance, the oldest %.*s of %.*s%.*s",
                             STR_FMT(definition->name), (long long)gap.count,
                             STR_FMT(table_uuid(doctor->ctl, gap.example.bytes)),
-                            STR_FMT(table_instant(doctor->ctl, gap.oldest)));
-    doctor_say(doctor, "sagas missing", gap.count == 0 ? FINDING_OK : FINDING_FAULT, detail,
-               gap.count == 0 ? ""
-                              : "are comanda-relay and comanda-saga running? then look at"
-                                " comandactl dlq list saga");
+                            STR_FMT(table_instant(doctor->ctl, gap.oldest)), STR_FMT(until));
+    doctor_say(doctor, "sagas missing",
+               gap.count > 0   ? FINDING_FAULT
+               : until.len > 0 ? FINDING_WARNING
+                               : FINDING_OK,
+               detail,
+               gap.count > 0   ? "are comanda-relay and comanda-saga running? then look at"
+                                 " comandactl dlq list saga, or run comandactl saga start --missing"
+               : until.len > 0 ? "comanda-saga looks; is it running?"
+                               : "");
 }
 
 // Without its definition a running saga waits for ever.
@@ -232,7 +241,8 @@ static void look_at_sagas(const struct look *look)
         return;
     }
     look_for_definitions(look);
-    if (saga_watch_parked(look->postgres, asks, doctor->ctl->arena, &parked) != STATUS_OK) {
+    if (saga_watch_peek_parked(look->postgres, asks, PARKED_ROWS_MAX, doctor->ctl->arena,
+                               &parked) != STATUS_OK) {
         say_failed(look, "sagas parked");
         return;
     }
@@ -282,6 +292,7 @@ void doctor_postgres(struct doctor *doctor)
         look_at_rights(&look);
         look_at_partitions(&look);
         look_at_relay(&look);
+        doctor_horizon(doctor, postgres);
         look_for_waits(&look);
         look_at_sagas(&look);
         look_at_cache_debt(&look);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// comandactl event: shows a stream of the log, or the log's newest rows as they come.
+// comandactl event: shows a stream of the log, or the log's newest rows as they come, or publishes
+// rows again (replay.c).
 #include <signal.h>
 #include <time.h>
 
 #include "infrastructure/postgres/binary.h"
 #include "infrastructure/postgres/connection.h"
 #include "infrastructure/postgres/event_store_postgres.h"
+#include "replay.h"
 #include "table.h"
 
 enum { SHOW_MAX = 1000, TAIL_DEFAULT = 20, TAIL_MAX = 10000, FOLLOW_ROWS = 500, FOLLOW_MS = 300 };
@@ -278,6 +280,9 @@ static const struct ctl_verb verbs[] = {
      run_show},
     {"tail", "", 0, 0, "print the log's newest rows; with --json one object a line", tail_options,
      run_tail},
+    {"replay", "", 0, 0,
+     "publish rows again, for who may have missed them; consumers take a repeat without harm",
+     replay_options, replay_run},
     {NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
@@ -286,5 +291,7 @@ const struct ctl_noun ctl_event = {
     .summary = "the log's events, commands and replies",
     .verbs = verbs,
     .examples = "  comandactl event show 0193ab3c-1d2e-7f00-8a1b-2c3d4e5f6071\n"
-                "  comandactl event tail --follow --category order\n",
+                "  comandactl event tail --follow --category order\n"
+                "  comandactl event replay --since 2026-11-24T06:00:00Z --dry-run\n"
+                "  comandactl event replay --after 1.4711.90210 --queue saga --rate 200\n",
 };

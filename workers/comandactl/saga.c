@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// comandactl saga: lists and shows instances, begins a parked one afresh, aborts a running one.
+// comandactl saga: lists and shows instances, begins a parked one afresh, aborts a running one,
+// starts those that are missing (saga_start.c).
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -12,6 +13,7 @@
 #include "infrastructure/postgres/connection.h"
 #include "infrastructure/postgres/event_store_postgres.h"
 #include "infrastructure/postgres/saga_watch.h"
+#include "saga_start.h"
 #include "sagas.h"
 #include "table.h"
 
@@ -404,6 +406,8 @@ static const struct ctl_verb verbs[] = {
     {"list", "", 0, 0, "list instances and where they stand", list_options, run_list},
     {"show", "ID", 1, 1, "show an instance, by its own id or its order's", one_options, run_show},
     {"retry", "ID", 1, 1, "begin a parked one's attempts afresh", one_options, run_retry},
+    {"start", "", 0, 0, "start those that are missing, by their start events once more",
+     saga_start_options, saga_start_run},
     {"abort", "ID", 1, 1, "undo a running one; refused once its confirm is out", one_options,
      run_abort},
     {NULL, NULL, 0, 0, NULL, NULL, NULL},
@@ -415,5 +419,6 @@ const struct ctl_noun ctl_saga = {
     .verbs = verbs,
     .examples = "  comandactl saga list --state parked\n"
                 "  comandactl saga show 0193ab3c-1d2e-7f00-8a1b-2c3d4e5f6071\n"
-                "  comandactl saga retry 0193ab3c-1d2e-7f00-8a1b-2c3d4e5f6071\n",
+                "  comandactl saga retry 0193ab3c-1d2e-7f00-8a1b-2c3d4e5f6071\n"
+                "  comandactl saga start --missing --dry-run\n",
 };

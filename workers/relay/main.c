@@ -30,7 +30,7 @@ static const struct setting relay_items[] = {
     {"COMANDA_RELAY_WINDOW", SETTING_INTEGER, "1000", 1, RABBITMQ_WINDOW_MAX, NULL,
      "Messages on their way that the broker has not confirmed yet, at most"},
     {"COMANDA_RELAY_POLL", SETTING_MS, "50ms", 2, 5000, NULL,
-     "The longest pause between two looks at a quiet log"},
+     "How long a relay that sleeps waits for an append to ring before it looks by itself"},
     {"COMANDA_LANES", SETTING_INTEGER, "8", 0, TOPOLOGY_LANES, NULL,
      "Queues that the commands for contended streams are spread over, each with one worker at a "
      "time; 0 for none. It may be changed at any time"},

@@ -41,7 +41,8 @@ static const struct metric_family lag = {
 static const struct metric_family horizon = {
     .kind = METRIC_GAUGE,
     .name = "comanda_log_horizon_age_seconds",
-    .help = "Age of the oldest transaction that holds the log's readers back; set by the leader",
+    .help = "Age of the transaction that holds the log's readers back; set by the leader, no value "
+            "while the sessions of others may not be seen",
     .unit = 1000,
 };
 static const struct metric_family unrouted = {
@@ -94,7 +95,11 @@ void relay_metrics_went_back(void)
 void relay_metrics_backlog(const struct relay_backlog *backlog)
 {
     metric_set(metric_of(&lag, NULL), backlog->events);
-    metric_set(metric_of(&horizon, NULL), (int64_t)(backlog->horizon_age_s * 1000));
+    if (backlog->horizon_age_s < 0) {
+        metric_unset(metric_of(&horizon, NULL));
+    } else {
+        metric_set(metric_of(&horizon, NULL), (int64_t)(backlog->horizon_age_s * 1000));
+    }
 }
 
 void relay_metrics_sent(const struct topology *topology, const struct message *messages,

@@ -8,7 +8,7 @@ static const struct setting consumer_items[] = {
     {"COMANDA_LINGER", SETTING_MS, "0ms", 0, 1000, NULL,
      "How long a batch waits for more messages once it has one"},
     {"COMANDA_PREFETCH", SETTING_INTEGER, "300", 1, 10000, NULL,
-     "Messages that the broker hands out ahead of their acknowledgement"},
+     "Messages of each queue that the broker hands out ahead of their acknowledgement"},
     {"COMANDA_CONTENTION", SETTING_MS, "30s", 100, 600000, NULL,
      "How long messages that keep losing the race for their streams are tried again at once, "
      "before "

@@ -15,6 +15,7 @@
 #include "saga_settings.h"
 #include "timers.h"
 #include "versions.h"
+#include "watch.h"
 
 #define SAGA_QUEUE "comanda.saga"
 #define SUBJECT_QUEUE "comanda.ordering"
@@ -72,10 +73,11 @@ int main(int argc, char **argv)
     const struct saga_definitions *definitions = saga_definitions_load_or_exit(settings);
     saga_metrics_start();
 
-    struct parts saga_parts, subject_parts, timer_parts;
+    struct parts saga_parts, subject_parts, timer_parts, watch_parts;
     parts_make_or_exit(&saga_parts, runtime, SAGA_QUEUE);
     parts_make_or_exit(&subject_parts, runtime, SUBJECT_QUEUE);
     parts_make_or_exit(&timer_parts, runtime, "");
+    parts_make_or_exit(&watch_parts, runtime, "");
     struct saga_handler saga = saga_handler(STR("saga"), definitions);
     struct message_handler subject = command_handler(STR("ordering"));
     struct saga_work work = {.run = saga_run(settings, &saga_parts, &saga.handler)};
@@ -89,15 +91,18 @@ int main(int argc, char **argv)
     sagas.dependencies = &work.versions;
     struct consumer subjects = parts_consumer(&subject_parts, SUBJECT_QUEUE);
     subjects.handler = &subject;
-    struct saga_timers timers = {&timer_parts, &saga.handler, definitions};
+    struct saga_timers timers = {&timer_parts, &saga.handler};
+    struct saga_watch watch = {&watch_parts, definitions};
     const struct runtime_loop loops[] = {{"saga", consumer_run, &sagas},
                                          {"ordering", consumer_run, &subjects},
-                                         {"timers", saga_timers_run, &timers}};
+                                         {"timers", saga_timers_run, &timers},
+                                         {"watch", saga_watch_run, &watch}};
     int exit_code = runtime_run(runtime, loops, sizeof loops / sizeof *loops);
 
     state_cache_free(work.run.cache);
     parts_free(&saga_parts);
     parts_free(&subject_parts);
     parts_free(&timer_parts);
+    parts_free(&watch_parts);
     return exit_code;
 }

@@ -13,12 +13,25 @@ static const struct metric_family sagas_total = {
 static const struct metric_family sagas_parked = {
     .kind = METRIC_GAUGE,
     .name = "comanda_sagas_parked",
-    .help = "Sagas that wait for a late answer or a person, or have asked without limit for long.",
+    .help = "Sagas that wait for a late answer or a person, or have asked without limit for long; "
+            "no value while they could not be counted.",
 };
 static const struct metric_family sagas_missing = {
     .kind = METRIC_GAUGE,
     .name = "comanda_sagas_missing",
-    .help = "Events older than a step's timeout that should have started a saga and have not.",
+    .help = "Events older than a step's timeout that should have started a saga and have not; no "
+            "value while they could not be counted.",
+};
+static const struct metric_family watch_behind = {
+    .kind = METRIC_GAUGE,
+    .name = "comanda_sagas_watch_behind_seconds",
+    .help = "How much of the log has yet to be looked at for events that should have started a "
+            "saga; no value while it could not be looked at.",
+};
+static const struct metric_family looks_failed = {
+    .kind = METRIC_COUNTER,
+    .name = "comanda_sagas_look_failures_total",
+    .help = "Looks for missing and parked sagas that PostgreSQL did not answer.",
 };
 
 static const struct metric_family sagas_not_loaded = {
@@ -41,7 +54,7 @@ void saga_metrics_start(void)
     for (size_t i = 0; i < OUTCOMES; i++) {
         metric_add(series(i), 0);
     }
-    saga_metrics_watched(0, 0);
+    metric_add(metric_of(&looks_failed, NULL), 0);
     saga_metrics_not_loaded(0);
 }
 
@@ -61,10 +74,19 @@ void saga_metrics_count(const struct message_result *results, size_t count)
     }
 }
 
-void saga_metrics_watched(int64_t parked, int64_t missing)
+void saga_metrics_watched(const struct saga_watched *watched)
 {
-    metric_set(metric_of(&sagas_parked, NULL), parked);
-    metric_set(metric_of(&sagas_missing, NULL), missing);
+    metric_set(metric_of(&sagas_parked, NULL), watched->parked);
+    metric_set(metric_of(&sagas_missing, NULL), watched->missing);
+    metric_set(metric_of(&watch_behind, NULL), watched->behind_s);
+}
+
+void saga_metrics_not_watched(void)
+{
+    metric_unset(metric_of(&sagas_parked, NULL));
+    metric_unset(metric_of(&sagas_missing, NULL));
+    metric_unset(metric_of(&watch_behind, NULL));
+    metric_add(metric_of(&looks_failed, NULL), 1);
 }
 
 void saga_metrics_not_loaded(int64_t sagas)

@@ -18,4 +18,13 @@ void saga_metrics_count(const struct message_result *results, size_t count);
 // Running sagas whose definition this process has not.
 void saga_metrics_not_loaded(int64_t sagas);
 
-void saga_metrics_watched(int64_t parked, int64_t missing);
+// What a look has found: sagas parked, start events without a saga, and how far the look is behind.
+struct saga_watched {
+    int64_t parked;
+    int64_t missing;
+    int64_t behind_s;
+};
+void saga_metrics_watched(const struct saga_watched *watched);
+
+// A look has failed: counted, and the gauges have no value until one succeeds.
+void saga_metrics_not_watched(void);

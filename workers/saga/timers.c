@@ -7,7 +7,6 @@
 
 #include "application/saga/saga_handler.h"
 #include "base/backoff.h"
-#include "infrastructure/postgres/saga_watch.h"
 #include "infrastructure/telemetry/log.h"
 #include "saga_metrics.h"
 
@@ -16,11 +15,6 @@ enum {
     ARENA_BLOCK = 256 * 1024,
     BACKOFF_FIRST_MS = 100,
     BACKOFF_LIMIT_MS = 5000,
-    WATCH_EVERY_MS = 30000,
-    WATCH_WINDOW_S = 900,  // how far back each look goes
-    WIDE_WINDOW_S = 86400, // and a seldom one, as far as the store answers in time; doctor: a week
-    WIDE_EVERY_MS = 900000,
-    WIDE_AGAIN_MS = 120000, // while some are missing
     SECOND_MS = 1000,
 };
 
@@ -33,10 +27,6 @@ struct loop {
     size_t batch_max;
     int claim_s;
     int poll_ms;
-    int64_t watch_at_ms;
-    int64_t wide_at_ms;
-    int32_t wide_s;
-    int64_t wide_missing; // as the last wide look found
 };
 
 static struct loop start(struct runtime *runtime, const struct saga_timers *timers)
@@ -56,7 +46,6 @@ static struct loop start(struct runtime *runtime, const struct saga_timers *time
         .batch_max = (size_t)settings_int(settings, "COMANDA_TIMER_BATCH"),
         .claim_s = (int)(settings_int(settings, "COMANDA_TIMER_CLAIM") / SECOND_MS),
         .poll_ms = (int)settings_int(settings, "COMANDA_TIMER_POLL"),
-        .wide_s = WIDE_WINDOW_S,
     };
     arena_init(&loop.arena, ARENA_BLOCK, WORK_BYTES_MAX);
     return loop;
@@ -96,70 +85,6 @@ static enum status fire(struct loop *loop, const struct timer *timers, size_t co
     return STATUS_OK;
 }
 
-static enum status count_missing(struct loop *loop, int32_t window_s, int64_t *missing)
-{
-    const struct saga_definitions *definitions = loop->timers->definitions;
-    enum status status = STATUS_OK;
-    *missing = 0;
-    for (size_t i = 0; i < definitions->count && status == STATUS_OK; i++) {
-        const struct saga_definition *definition = &definitions->items[i];
-        if (saga_definitions_newest(definitions, definition->name) == definition) {
-            struct saga_gap gap = {.count = 0};
-            status = saga_watch_missing(loop->timers->parts->postgres, definition,
-                                        definition->steps[0].forward.timeout_s, window_s,
-                                        &loop->arena, &gap);
-            *missing += gap.count;
-        }
-    }
-    return status;
-}
-
-// What lies in the dead letters lies there until somebody comes, and must be told until then. A
-// look that the store does not answer in time is tried again over half as long.
-static void look_further_back(struct loop *loop)
-{
-    int64_t missing;
-    int64_t now_ms = runtime_monotonic_ms();
-    if (now_ms < loop->wide_at_ms) {
-        return;
-    }
-    loop->wide_at_ms = now_ms + WIDE_EVERY_MS;
-    if (count_missing(loop, loop->wide_s, &missing) != STATUS_OK) {
-        loop->wide_s = loop->wide_s / 2 > WATCH_WINDOW_S ? loop->wide_s / 2 : WATCH_WINDOW_S;
-        return;
-    }
-    loop->wide_s = loop->wide_s < WIDE_WINDOW_S / 2 ? loop->wide_s * 2 : WIDE_WINDOW_S;
-    loop->wide_missing = missing;
-    loop->wide_at_ms = missing > 0 ? now_ms + WIDE_AGAIN_MS : loop->wide_at_ms;
-}
-
-static int32_t asks_that_park(const struct saga_definitions *definitions)
-{
-    int32_t asks = SAGA_ATTEMPTS_MAX;
-    for (size_t i = 0; i < definitions->count; i++) {
-        int32_t own = definitions->items[i].parked_after;
-        asks = own < asks || i == 0 ? own : asks;
-    }
-    return asks;
-}
-
-static enum status watch(struct loop *loop)
-{
-    int64_t missing = 0;
-    int64_t parked = 0;
-    enum status status = count_missing(loop, WATCH_WINDOW_S, &missing);
-    if (status == STATUS_OK) {
-        status =
-            saga_watch_parked(loop->timers->parts->postgres,
-                              asks_that_park(loop->timers->definitions), &loop->arena, &parked);
-    }
-    if (status == STATUS_OK) {
-        look_further_back(loop);
-        saga_metrics_watched(parked, missing > loop->wide_missing ? missing : loop->wide_missing);
-    }
-    return status;
-}
-
 static enum status turn(struct loop *loop, bool *busy)
 {
     struct timer *timers = NULL;
@@ -169,14 +94,6 @@ static enum status turn(struct loop *loop, bool *busy)
                                                   loop->claim_s, &loop->arena, &timers, &count);
     if (status == STATUS_OK && count > 0) {
         status = fire(loop, timers, count);
-    }
-    if (status == STATUS_OK && runtime_monotonic_ms() >= loop->watch_at_ms) {
-        loop->watch_at_ms = runtime_monotonic_ms() + WATCH_EVERY_MS;
-        enum status watched = watch(loop);
-        if (watched != STATUS_OK) {
-            log_line(LOG_WARNING, "the sagas could not be counted",
-                     log_text("cause", status_text(watched)));
-        }
     }
     *busy = count == loop->batch_max;
     return status;

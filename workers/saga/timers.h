@@ -4,14 +4,12 @@
 #pragma once
 
 #include "application/handler/handler_run.h"
-#include "application/saga/definition.h"
 #include "runtime/parts.h"
 #include "runtime/runtime.h"
 
 struct saga_timers {
     struct parts *parts; // its own; the bus is not used
     const struct message_handler *handler;
-    const struct saga_definitions *definitions; // what is watched for the missing and the parked
 };
 
 // For runtime_loop: context is a struct saga_timers.

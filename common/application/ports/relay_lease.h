@@ -41,7 +41,8 @@ typedef enum status relay_lease_release_fn(struct relay_lease *relay, struct str
                                            int64_t fence) MUST_CHECK;
 
 // How far the relay is behind the log. `events`: rows past the checkpoint, settled or not, counted
-// up to count_max. horizon_age_s: age of the oldest transaction that holds readers back; 0: none.
+// up to count_max. horizon_age_s: age of the transaction that holds readers back; 0: none; below 0:
+// the server does not let us know.
 struct relay_backlog {
     int64_t events;
     double horizon_age_s;

@@ -295,7 +295,7 @@ size_t relay_read_limit(const struct relay *relay)
     return relay->read_limit;
 }
 
-static bool is_published(const struct recorded_event *row)
+bool relay_publishes(const struct recorded_event *row)
 {
     return row->kind != RECORD_EVENT || !str_eq(row->category, STR("saga"));
 }
@@ -315,7 +315,7 @@ static void skip_to(struct relay *relay, struct log_cursor at)
 
 static void take_row(struct relay *relay, const struct recorded_event *row)
 {
-    if (is_published(row)) {
+    if (relay_publishes(row)) {
         relay->rows[relay->row_count] = row;
         relay->ends[relay->row_count] = row->at;
         relay->row_count++;

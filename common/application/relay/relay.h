@@ -99,6 +99,9 @@ void relay_take_wake(struct relay *relay, enum status status, int64_t now_ms);
 // The last read does not fit into memory as messages: it is read again in smaller pieces.
 void relay_take_no_memory(struct relay *relay, int64_t now_ms);
 
+// Is it for others to see? A saga's own events are not.
+bool relay_publishes(const struct recorded_event *row);
+
 // The rows of the last read that are to be published, all of them, in order. Rows that nobody may
 // see (a saga's own events) are left out.
 const struct recorded_event *const *relay_rows(const struct relay *relay, size_t *count);

@@ -175,7 +175,7 @@ static enum status postgres_backlog(struct relay_lease *base, struct str name, i
     struct statement statement;
     struct binary_params params;
     begin(self(base), &params, &statement, "backlog",
-          "select comanda.backlog($1, $2), comanda.horizon_age_s()", types);
+          "select comanda.backlog($1, $2), coalesce(h.age_s, -1) from comanda.horizon() h", types);
     binary_param_bytes(&params, name);
     binary_param_int8(&params, count_max);
     PGresult *result = NULL;

@@ -22,6 +22,7 @@
     "\nupdate comanda_read.documents\ndelete comanda_read.documents"   \
     "\nselect comanda_read.cache_debt\ninsert comanda_read.cache_debt" \
     "\nupdate comanda_read.cache_debt\ndelete comanda_read.cache_debt"
+#define NAMES_THE_HORIZON "execute comanda.horizon\n"
 #define LEASES                                                            \
     "execute comanda.lease_acquire\nexecute comanda.lease_backend"        \
     "\nexecute comanda.lease_checkpoint\nexecute comanda.lease_end_stale" \
@@ -38,15 +39,19 @@ static const struct {
     const char *rights;
 } lists[] = {
     {"comanda-edge", EVERY_PROGRAM WRITES_STREAMS "\nexecute comanda.find_keys"
-                                                  "\nexecute comanda.relay_behind_s"
+                                                  "\nexecute comanda.relay_stands"
                                                   "\nselect comanda_read.documents"},
-    {"comanda-relay", EVERY_PROGRAM HOW_THE_LOG_STANDS LEASES},
-    {"comanda-saga", PARTICIPANT SAGAS "\nexecute comanda.derived_id"},
+    {"comanda-relay", EVERY_PROGRAM HOW_THE_LOG_STANDS NAMES_THE_HORIZON LEASES},
+    {"comanda-saga", PARTICIPANT SAGAS "\nexecute comanda.derived_id\nexecute comanda.sagas_look"
+                                       "\nexecute comanda.sagas_parked_look"},
     {"comanda-projector",
      EVERY_PROGRAM "execute comanda.read_streams\nexecute comanda.read_tail" SUSPECTS DOCUMENTS},
-    {"comanda-operator", EVERY_PROGRAM HOW_THE_LOG_STANDS LEASES
+    {"comanda-operator", EVERY_PROGRAM HOW_THE_LOG_STANDS NAMES_THE_HORIZON LEASES
      "\n" WRITES_STREAMS DOCUMENTS SAGAS
      "\nexecute comanda.derived_id\nexecute comanda.relay_behind_s\nexecute comanda.find_keys"
+     "\nexecute comanda.relay_stands\nexecute comanda.sagas_peek\nexecute "
+     "comanda.sagas_parked_peek\nexecute comanda.log_at"
+     "\nselect comanda.saga_missing"
      "\nexecute comanda.saga_instances\nselect comanda.events\nselect comanda.outbox"
      "\nselect comanda.leases\nselect comanda.timers\nselect comanda.log\nselect comanda.snapshots"
      "\nselect comanda.suspects\nselect comanda.lane_members\nusage sandbox\nselect "

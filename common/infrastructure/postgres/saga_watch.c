@@ -4,112 +4,159 @@
 
 #include "infrastructure/postgres/binary.h"
 
-// Every start event of a definition in one category; a definition of several asks once for each.
-static void add_types(struct binary_params *params, const struct saga_definition *definition,
-                      struct str category, struct arena *arena)
+enum { TRIGGER_BYTES = 256 }; // with its length
+
+// What starts a definition, as two arrays side by side.
+static void add_triggers(struct binary_params *params, const struct saga_definition *definition,
+                         struct arena *arena)
 {
+    struct binary_array categories;
     struct binary_array types;
-    size_t count = 0;
-    for (size_t i = 0; i < definition->starts_on_count; i++) {
-        count += str_eq(definition->starts_on[i].category, category);
+    size_t count = definition->starts_on_count;
+    binary_array_begin(&categories, arena, OID_TEXT, count, TRIGGER_BYTES * count);
+    binary_array_begin(&types, arena, OID_TEXT, count, TRIGGER_BYTES * count);
+    for (size_t i = 0; i < count; i++) {
+        binary_array_bytes(&categories, definition->starts_on[i].category);
+        binary_array_bytes(&types, definition->starts_on[i].type);
     }
-    binary_array_begin(&types, arena, OID_TEXT, count, 32 * count);
-    for (size_t i = 0; i < definition->starts_on_count; i++) {
-        if (str_eq(definition->starts_on[i].category, category)) {
-            binary_array_bytes(&types, definition->starts_on[i].type);
-        }
-    }
+    binary_param_array(params, &categories);
     binary_param_array(params, &types);
 }
 
-static bool asked_before(const struct saga_definition *definition, size_t trigger)
+static enum status read_gap(const PGresult *result, struct saga_gap *gap)
 {
-    for (size_t i = 0; i < trigger; i++) {
-        if (str_eq(definition->starts_on[i].category, definition->starts_on[trigger].category)) {
-            return true;
-        }
+    struct binary_row row = {.result = result};
+    struct saga_gap read = {.count = 0};
+    if (PQntuples(result) != 1) {
+        return STATUS_MALFORMED;
     }
-    return false;
+    read.count = binary_int8(&row, 0);
+    read.behind_s = binary_int4(&row, 3);
+    if (read.count > 0) {
+        read.oldest = binary_instant(&row, 1);
+        read.example = binary_uuid(&row, 2);
+    }
+    read.looked_at = binary_is_null(&row, 4) ? 0 : binary_instant(&row, 4);
+    read.age_s = binary_is_null(&row, 5) ? -1 : binary_int4(&row, 5);
+    read.due_ms = binary_int4(&row, 6);
+    if (row.bad) {
+        return STATUS_MALFORMED;
+    }
+    *gap = read;
+    return STATUS_OK;
 }
 
-static void add_gap(const PGresult *result, struct saga_gap *gap, bool *bad)
+static enum status ask_gap(struct postgres *postgres, const struct binary_params *params,
+                           struct saga_gap *gap)
 {
-    struct binary_row row = {result, 0, false};
-    int64_t count = binary_int8(&row, 0);
-    if (count > 0) {
-        instant_us oldest = binary_instant(&row, 1);
-        if (gap->oldest == 0 || oldest < gap->oldest) {
-            gap->oldest = oldest;
-            gap->example = binary_uuid(&row, 2);
-        }
-        gap->count += count;
+    PGresult *result = NULL;
+    if (params->status != STATUS_OK) {
+        return params->status;
     }
-    *bad = row.bad;
-}
-
-static enum status ask_missing(struct postgres *postgres, const struct saga_definition *definition,
-                               struct str category, int32_t older_than_s, int32_t window_s,
-                               struct arena *arena, struct saga_gap *gap)
-{
-    static const Oid types[] = {OID_TEXT, OID_TEXT_ARRAY, OID_TEXT, OID_INT4, OID_INT4};
-    struct statement statement;
-    struct binary_params params;
-    PGresult *result;
-    bool bad = false;
-    binary_params_begin(&params, &statement, arena, "sagas_missing",
-                        "select missing, oldest, example from comanda.sagas_missing("
-                        "$1, $2, $3, make_interval(secs => $4), make_interval(secs => $5))",
-                        types);
-    binary_param_bytes(&params, category);
-    add_types(&params, definition, category, arena);
-    binary_param_bytes(&params, definition->role);
-    binary_param_int4(&params, older_than_s);
-    binary_param_int4(&params, window_s);
-    if (params.status != STATUS_OK) {
-        return params.status;
-    }
-    enum status status = postgres_run(postgres, &statement, POSTGRES_READS, &result);
+    enum status status = postgres_run(postgres, params->statement, POSTGRES_READS, &result);
     if (status == STATUS_OK) {
-        add_gap(result, gap, &bad);
+        status = read_gap(result, gap);
         PQclear(result);
-    }
-    return bad ? STATUS_MALFORMED : status;
-}
-
-enum status saga_watch_missing(struct postgres *postgres, const struct saga_definition *definition,
-                               int32_t older_than_s, int32_t window_s, struct arena *arena,
-                               struct saga_gap *gap)
-{
-    struct saga_gap found = {.count = 0};
-    enum status status = STATUS_OK;
-    for (size_t i = 0; i < definition->starts_on_count && status == STATUS_OK; i++) {
-        if (!asked_before(definition, i)) {
-            status = ask_missing(postgres, definition, definition->starts_on[i].category,
-                                 older_than_s, window_s, arena, &found);
-        }
-    }
-    if (status == STATUS_OK) {
-        *gap = found;
     }
     return status;
 }
 
-enum status saga_watch_parked(struct postgres *postgres, int32_t asks, struct arena *arena,
-                              int64_t *count)
+static void begin_gap(struct binary_params *params, const struct saga_definition *definition,
+                      struct arena *arena)
 {
-    static const Oid types[] = {OID_INT4};
+    binary_param_bytes(params, definition->name);
+    binary_param_bytes(params, definition->role);
+    add_triggers(params, definition, arena);
+}
+
+enum status saga_watch_look(struct postgres *postgres, const struct saga_definition *definition,
+                            int32_t older_than_s, const struct saga_pace *pace, struct arena *arena,
+                            struct saga_gap *gap)
+{
+    static const Oid types[] = {OID_TEXT, OID_TEXT, OID_TEXT_ARRAY, OID_TEXT_ARRAY,
+                                OID_INT4, OID_INT4, OID_INT4,       OID_INT4};
+    struct statement statement;
+    struct binary_params params;
+    binary_params_begin(&params, &statement, arena, "sagas_look",
+                        "select missing, oldest, example, behind_s, looked_at, age_s, due_ms from "
+                        "comanda.sagas_look("
+                        "$1, $2, $3, $4, make_interval(secs => $5), $6 * interval '1 ms', $7, $8)",
+                        types);
+    begin_gap(&params, definition, arena);
+    binary_param_int4(&params, older_than_s);
+    binary_param_int4(&params, pace->pause_ms);
+    binary_param_int4(&params, pace->rows_max);
+    binary_param_int4(&params, SAGA_MISSING_MAX);
+    return ask_gap(postgres, &params, gap);
+}
+
+enum status saga_watch_peek(struct postgres *postgres, const struct saga_definition *definition,
+                            int32_t older_than_s, int32_t rows_max, struct arena *arena,
+                            struct saga_gap *gap)
+{
+    static const Oid types[] = {OID_TEXT,       OID_TEXT, OID_TEXT_ARRAY,
+                                OID_TEXT_ARRAY, OID_INT4, OID_INT4};
+    struct statement statement;
+    struct binary_params params;
+    binary_params_begin(&params, &statement, arena, "sagas_peek",
+                        "select missing, oldest, example, behind_s, looked_at, 0, 0 from"
+                        " comanda.sagas_peek($1, $2, $3, $4, make_interval(secs => $5), $6)",
+                        types);
+    begin_gap(&params, definition, arena);
+    binary_param_int4(&params, older_than_s);
+    binary_param_int4(&params, rows_max);
+    return ask_gap(postgres, &params, gap);
+}
+
+enum status saga_watch_parked(struct postgres *postgres, int32_t asks, const struct saga_pace *pace,
+                              struct arena *arena, struct saga_parked *parked)
+{
+    static const Oid types[] = {OID_INT4, OID_INT4, OID_INT4};
     struct statement statement;
     struct binary_params params;
     PGresult *result;
     binary_params_begin(&params, &statement, arena, "sagas_parked",
-                        "select comanda.sagas_parked($1)", types);
+                        "select parked, age_s, due_ms from comanda.sagas_parked_look("
+                        "$1, $2 * interval '1 ms', $3)",
+                        types);
     binary_param_int4(&params, asks);
+    binary_param_int4(&params, pace->pause_ms);
+    binary_param_int4(&params, pace->rows_max);
     if (params.status != STATUS_OK) {
         return params.status;
     }
     enum status status = postgres_run(postgres, &statement, POSTGRES_READS, &result);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct binary_row row = {.result = result, .bad = PQntuples(result) != 1};
+    if (!row.bad) {
+        struct saga_parked read = {.count = binary_int8(&row, 0),
+                                   .age_s = binary_is_null(&row, 1) ? -1 : binary_int4(&row, 1),
+                                   .due_ms = binary_int4(&row, 2)};
+        *parked = row.bad ? *parked : read;
+    }
+    PQclear(result);
+    return row.bad ? STATUS_MALFORMED : STATUS_OK;
+}
+
+enum status saga_watch_peek_parked(struct postgres *postgres, int32_t asks, int32_t rows_max,
+                                   struct arena *arena, int64_t *count)
+{
+    static const Oid types[] = {OID_INT4, OID_INT4};
+    struct statement statement;
+    struct binary_params params;
+    PGresult *result;
+    binary_params_begin(&params, &statement, arena, "sagas_parked_peek",
+                        "select comanda.sagas_parked_peek($1, $2)", types);
+    binary_param_int4(&params, asks);
+    binary_param_int4(&params, rows_max);
+    enum status status = params.status;
     if (status == STATUS_OK) {
-        struct binary_row row = {result, 0, false};
+        status = postgres_run(postgres, &statement, POSTGRES_READS, &result);
+    }
+    if (status == STATUS_OK) {
+        struct binary_row row = {.result = result};
         int64_t read = binary_int8(&row, 0);
         PQclear(result);
         *count = row.bad ? *count : read;

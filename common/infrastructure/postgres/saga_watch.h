@@ -9,22 +9,50 @@
 #include "base/uuid.h"
 #include "infrastructure/postgres/connection.h"
 
-// Events that should have started a saga and have not.
-struct saga_gap {
-    int64_t count;
-    instant_us oldest;   // 0: none
-    struct uuid example; // the subject's stream of the oldest
+// How often and how much is looked at.
+struct saga_pace {
+    int32_t pause_ms; // between two looks, when all has been looked at
+    int32_t rows_max; // of the log, of one look
 };
 
-// Looks at subjects born in the `window_s` seconds that ended older_than_s ago; it reads them all,
-// so a metric asks for minutes and doctor for days.
-enum status saga_watch_missing(struct postgres *postgres, const struct saga_definition *definition,
-                               int32_t older_than_s, int32_t window_s, struct arena *arena,
-                               struct saga_gap *gap) MUST_CHECK;
+// Events that should have started a saga and have not, counted up to about SAGA_MISSING_MAX: past
+// it nobody looks further until some have started.
+enum { SAGA_MISSING_MAX = 10000 };
+struct saga_gap {
+    int64_t count;
+    instant_us oldest;    // 0: none
+    struct uuid example;  // the subject's stream of the oldest
+    int32_t behind_s;     // of what should have been looked at; 0: all has been
+    instant_us looked_at; // by a daemon; 0: never
+    int32_t age_s;        // of the last look; -1: there was none
+    int32_t due_ms;       // when to look again
+};
 
-// Those parked, and those that have asked without limit more than `asks` times.
-enum status saga_watch_parked(struct postgres *postgres, int32_t asks, struct arena *arena,
-                              int64_t *count) MUST_CHECK;
+// Looks on from where the last look ended, any process's, unless none is due; what all looks have
+// found. Bounded by pace->rows_max, whatever is in the log. Writes: see 0021_alarms.sql.
+enum status saga_watch_look(struct postgres *postgres, const struct saga_definition *definition,
+                            int32_t older_than_s, const struct saga_pace *pace, struct arena *arena,
+                            struct saga_gap *gap) MUST_CHECK;
+
+// The same for a person: what is known, and what lies in the next rows_max rows of the log. Writes
+// nothing.
+enum status saga_watch_peek(struct postgres *postgres, const struct saga_definition *definition,
+                            int32_t older_than_s, int32_t rows_max, struct arena *arena,
+                            struct saga_gap *gap) MUST_CHECK;
+
+// Those parked, and those that have asked without limit more than `asks` times. A look goes on
+// where the last ended, so that one round may take several.
+struct saga_parked {
+    int64_t count;
+    int32_t age_s;  // of the last look; -1: there was none
+    int32_t due_ms; // when to look again
+};
+enum status saga_watch_parked(struct postgres *postgres, int32_t asks, const struct saga_pace *pace,
+                              struct arena *arena, struct saga_parked *parked) MUST_CHECK;
+
+// The same for a person. Writes nothing.
+enum status saga_watch_peek_parked(struct postgres *postgres, int32_t asks, int32_t rows_max,
+                                   struct arena *arena, int64_t *count) MUST_CHECK;
 
 // Sagas that have not ended, of one version of a definition.
 struct saga_in_use {

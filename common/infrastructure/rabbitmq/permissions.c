@@ -166,13 +166,21 @@ static bool may_consume(struct broker_user *user, const struct broker_program *p
            user->topics[1].write.data != NULL;
 }
 
+// Dead letters go back to their queue, and rows of the log are published again as the relay did.
 static bool may_operate(struct broker_user *user, const struct topology *topology,
                         struct arena *arena)
 {
     struct alternatives queues = work_queues(topology, arena);
-    user->write = STR("^amq\\.default$");
+    struct alternatives fed = {.arena = arena, .text = STR("")};
+    for (size_t at = 0; at < topology->exchange_count; at++) {
+        struct str name = topology->exchanges[at].name;
+        if (!is_ladder(name) && !str_eq(name, TOPOLOGY_UNROUTED)) {
+            add_name(&fed, short_name(name));
+        }
+    }
+    user->write = arena_printf(arena, "^(amq\\.default|comanda\\.(%.*s))$", STR_FMT(fed.text));
     user->read = arena_printf(arena, "^comanda\\.(%.*s)\\.dead$", STR_FMT(queues.text));
-    return !queues.failed;
+    return !queues.failed && !fed.failed;
 }
 
 static bool make_user(const struct broker_program *program, const struct topology *topology,

@@ -18,6 +18,7 @@ struct metric {
     char labels[METRIC_LABELS_MAX]; // name="value",… as they are shown
     _Atomic int64_t value;          // histogram: the sum
     _Atomic int64_t count;
+    atomic_bool unset;                               // has no value now
     _Atomic int64_t buckets[METRIC_BUCKETS_MAX + 1]; // each its own; the last is +Inf
 };
 
@@ -122,6 +123,13 @@ void metric_add(struct metric *metric, int64_t amount)
 void metric_set(struct metric *metric, int64_t value)
 {
     atomic_store_explicit(&metric->value, value, memory_order_relaxed);
+    atomic_store_explicit(&metric->unset, false, memory_order_release);
+}
+
+void metric_unset(struct metric *metric)
+{
+    atomic_store_explicit(&metric->unset, true, memory_order_relaxed);
+    atomic_store_explicit(&metric->value, 0, memory_order_relaxed);
 }
 
 void metric_observe(struct metric *metric, int64_t value)
@@ -219,7 +227,8 @@ static void render_family(struct buffer *out, size_t first, size_t count)
     buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", family->name, family->help, family->name,
                   kind_name(family->kind));
     for (size_t at = first; at < count; at++) {
-        if (series[at]->family != family) {
+        if (series[at]->family != family ||
+            atomic_load_explicit(&series[at]->unset, memory_order_acquire)) {
             continue;
         }
         if (family->kind == METRIC_HISTOGRAM) {

@@ -38,6 +38,7 @@ struct metric *metric_of(const struct metric_family *family, ...) __attribute__(
 
 void metric_add(struct metric *metric, int64_t amount); // counter, gauge
 void metric_set(struct metric *metric, int64_t value);  // gauge
+void metric_unset(struct metric *metric); // gauge: not shown until it is set again, its value is 0
 void metric_observe(struct metric *metric, int64_t value);
 int64_t metric_value(const struct metric *metric); // counter, gauge; a histogram's count
 

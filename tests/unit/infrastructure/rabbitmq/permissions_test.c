@@ -142,7 +142,7 @@ Test(permissions, given_the_key_of_a_proof_then_it_is_allowed_and_bound_to_nothi
     cr_assert_not(topology_routes(&topology, TOPOLOGY_DEAD_EXCHANGE, key));
 }
 
-Test(permissions, given_the_operator_then_it_reads_dead_letters_and_gives_them_back)
+Test(permissions, given_the_operator_then_it_gives_dead_letters_back_and_publishes_the_log_again)
 {
     struct broker_user person = made()[OPERATOR];
     for (size_t at = 0; at < topology.queue_count; at++) {
@@ -151,7 +151,12 @@ Test(permissions, given_the_operator_then_it_reads_dead_letters_and_gives_them_b
         cr_assert_not(allows(person.configure, queue->name));
     }
     cr_assert(allows(person.write, STR("amq.default")));
-    cr_assert_not(allows(person.write, STR("comanda.commands")));
+    cr_assert(allows(person.write, STR("comanda.events")));
+    cr_assert(allows(person.write, STR("comanda.commands")));
+    cr_assert(allows(person.write, STR("comanda.replies")));
+    cr_assert_not(allows(person.write, TOPOLOGY_UNROUTED));
+    cr_assert_not(allows(person.write, TOPOLOGY_RETRY_EXCHANGE));
+    cr_assert_not(allows(person.write, TOPOLOGY_DEAD_EXCHANGE));
 }
 
 Test(permissions, given_the_watcher_then_it_has_a_tag_and_no_permission)

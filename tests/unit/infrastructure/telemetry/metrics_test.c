@@ -49,6 +49,17 @@ Test(metrics, given_a_unit_when_shown_then_values_are_divided)
     then_page_has("# TYPE test_age_seconds gauge\ntest_age_seconds 1.5\n");
 }
 
+Test(metrics, given_a_gauge_that_is_unset_then_it_has_no_value_until_it_is_set)
+{
+    struct metric *one = metric_of(&gauge, "of", "a", NULL);
+    metric_set(one, 7000000);
+    metric_unset(one);
+    cr_assert_null(strstr(page(), "test_age_seconds{of=\"a\"}"));
+    cr_assert_eq(metric_value(one), 0);
+    metric_set(one, 1000000);
+    then_page_has("test_age_seconds{of=\"a\"} 1\n");
+}
+
 Test(metrics, given_observations_when_shown_then_buckets_are_cumulative)
 {
     struct metric *series = metric_of(&histogram, "queue", "a", NULL);
