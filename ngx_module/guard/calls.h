@@ -56,6 +56,8 @@
     CALL(void, metric_add, (struct ngx_http_comanda_metric * metric, int64_t n), (metric, n))      \
     CALL(void, metric_set, (struct ngx_http_comanda_metric * metric, int64_t value),               \
          (metric, value))                                                                          \
+    CALL(void, metric_set_for_all, (struct ngx_http_comanda_metric * metric, int64_t value),       \
+         (metric, value))                                                                          \
     CALL(void, metric_observe, (struct ngx_http_comanda_metric * metric, int64_t value),           \
          (metric, value))
 

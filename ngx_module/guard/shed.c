@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Directives comanda_shed_zone and comanda_shed: what cannot be done in time is refused at once.
+// Directives comanda_shed_zone, comanda_shed and comanda_backlog_max: what cannot be done in time
+// is refused at once.
 #include "answer/answer.h"
 #include "core/settings.h"
 #include "guard/guard.h"
@@ -8,7 +9,13 @@
 
 #include "base/monotonic.h"
 
-enum { BUDGET_MS_MAX = 600000, RETRY_S_MAX = 60 };
+enum {
+    BUDGET_MS_MAX = 600000,
+    BACKLOG_MS_MIN = 1000,
+    BACKLOG_MS_MAX = 3600000,
+    BACKLOG_MS = 30000,
+    RETRY_S_MAX = 60
+};
 
 // Normal requests go at four fifths of the budget, so that room is left for the high ones.
 enum { NORMAL_SHARE_PERCENT = 80 };
@@ -35,18 +42,25 @@ struct loc_conf {
     int high;
     struct shed_zone *zone;
     struct ngx_http_comanda_metric *shed;
+    struct { // a line of its own beside the others
+        ngx_flag_t stated;
+        ngx_flag_t asked;
+        struct ngx_http_comanda_metric *shed;
+    } backlog;
+    ngx_msec_t backlog_max_ms;
 };
 
 // ---- A request ----------------------------------------------------------------------------------
 
-static ngx_int_t refuse(ngx_http_request_t *r, const struct loc_conf *conf, ngx_msec_t over_ms)
+static ngx_int_t refuse(ngx_http_request_t *r, struct ngx_http_comanda_metric *shed,
+                        ngx_msec_t over_ms)
 {
     // Spread, so that those refused together do not come back together.
     ngx_uint_t seconds = 1 + over_ms / 1000 + (ngx_uint_t)ngx_random() % 2;
     u_char text[NGX_INT_T_LEN];
     u_char *end = ngx_sprintf(text, "%ui", seconds < RETRY_S_MAX ? seconds : RETRY_S_MAX);
     struct str value = {(const char *)text, (size_t)(end - text)};
-    ngx_http_comanda_metric_add(conf->shed, 1);
+    ngx_http_comanda_metric_add(shed, 1);
     if (ngx_http_comanda_shed_decide(r, NULL, (struct concurrency_claim){0}) != NGX_OK ||
         ngx_http_comanda_refuse_until(r, value) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -66,7 +80,27 @@ static ngx_int_t check_postgres(ngx_http_request_t *r, const struct loc_conf *co
         budget = budget * NORMAL_SHARE_PERCENT / 100;
     }
     ngx_msec_t expected = store->wait(store->data, conf->high);
-    return expected > budget ? refuse(r, conf, expected - budget) : NGX_DECLINED;
+    return expected > budget ? refuse(r, conf->shed, expected - budget) : NGX_DECLINED;
+}
+
+// Whoever only reads starts nothing that others would have to take up.
+static bool starts_something(const ngx_http_request_t *r)
+{
+    return (r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD | NGX_HTTP_OPTIONS)) == 0;
+}
+
+static ngx_int_t check_backlog(ngx_http_request_t *r, const struct loc_conf *conf)
+{
+    const struct main_conf *main_conf =
+        ngx_http_get_module_main_conf(r, ngx_http_comanda_shed_module);
+    const struct ngx_http_comanda_shed_store *store = &main_conf->store;
+    if (!conf->backlog.asked || !starts_something(r)) {
+        return NGX_DECLINED;
+    }
+    ngx_msec_t behind = store->backlog(store->data);
+    return behind > conf->backlog_max_ms
+               ? refuse(r, conf->backlog.shed, behind - conf->backlog_max_ms)
+               : NGX_DECLINED;
 }
 
 static struct concurrency_claim claim_of(const struct loc_conf *conf)
@@ -78,14 +112,14 @@ static struct concurrency_claim claim_of(const struct loc_conf *conf)
 static ngx_int_t check_zone(ngx_http_request_t *r, const struct loc_conf *conf)
 {
     bool allowed = concurrency_limit_allows(conf->zone->limit, claim_of(conf), monotonic_ns());
-    return allowed ? NGX_DECLINED : refuse(r, conf, 0);
+    return allowed ? NGX_DECLINED : refuse(r, conf->shed, 0);
 }
 
 // The page of a refusal is nothing that a server has to be spared, nor is a request that was asked
 // before an internal redirect.
 static bool is_asked(ngx_http_request_t *r, const struct loc_conf *conf)
 {
-    return conf->by != SHED_OFF && r == r->main && r->err_status == 0 &&
+    return (conf->by != SHED_OFF || conf->backlog.asked) && r == r->main && r->err_status == 0 &&
            !ngx_http_comanda_shed_is_decided(r);
 }
 
@@ -94,6 +128,10 @@ ngx_int_t ngx_http_comanda_shed_check(ngx_http_request_t *r)
     const struct loc_conf *conf = ngx_http_get_module_loc_conf(r, ngx_http_comanda_shed_module);
     if (!is_asked(r, conf)) {
         return NGX_DECLINED;
+    }
+    ngx_int_t rc = check_backlog(r, conf);
+    if (rc != NGX_DECLINED || conf->by == SHED_OFF) {
+        return rc;
     }
     return conf->by == SHED_BY_ZONE ? check_zone(r, conf) : check_postgres(r, conf);
 }
@@ -226,16 +264,59 @@ static char *check_conf(ngx_conf_t *cf, struct loc_conf *conf)
     return NGX_CONF_OK;
 }
 
+static bool is_backlog(const ngx_conf_t *cf)
+{
+    const ngx_str_t *words = cf->args->elts;
+    struct str name;
+    struct str value;
+    for (ngx_uint_t i = 1; i < cf->args->nelts; i++) {
+        if (ngx_http_comanda_argument(words[i], &name, &value) && str_eq(name, STR("by")) &&
+            str_eq(value, STR("backlog"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static char *set_backlog(ngx_conf_t *cf, struct loc_conf *conf)
+{
+    const struct main_conf *main_conf =
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_comanda_shed_module);
+    if (conf->backlog.stated == 1) {
+        return "stands twice at this level";
+    }
+    if (cf->args->nelts != 2) {
+        return "by=backlog takes nothing beside it: comanda_backlog_max says how long";
+    }
+    if (!has_store(cf)) {
+        return "by=backlog needs a comanda_postgres above";
+    }
+    conf->backlog.stated = 1;
+    conf->backlog.asked = 1;
+    conf->backlog.shed = ngx_http_comanda_counter(
+        cf, "comanda_shed_backlog_total",
+        "Requests refused with 503 because what they start would lie for too long.", STR(""));
+    return main_conf->store.watch_backlog(cf) ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
 static char *set_shed(ngx_conf_t *cf, ngx_command_t *directive, void *data)
 {
     (void)directive;
     struct loc_conf *conf = data;
     ngx_str_t *words = cf->args->elts;
+    if (is_backlog(cf)) {
+        return set_backlog(cf, conf);
+    }
     if (conf->stated == 1) {
         return "stands twice at this level";
     }
     conf->stated = 1;
     if (cf->args->nelts == 2 && str_eq(ngx_http_comanda_str(words[1]), STR("off"))) {
+        if (conf->backlog.stated == 1) {
+            return "is off and by=backlog at one level";
+        }
+        conf->backlog.stated = 1;
+        conf->backlog.asked = 0;
         return NGX_CONF_OK;
     }
     if (ngx_http_comanda_words_once(cf, 1) != NGX_CONF_OK) {
@@ -243,10 +324,12 @@ static char *set_shed(ngx_conf_t *cf, ngx_command_t *directive, void *data)
     }
     for (ngx_uint_t i = 1; i < cf->args->nelts; i++) {
         if (!read_argument(cf, words[i], conf)) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "comanda_shed: \"%V\" is not budget=1ms to 600s, priority=high or "
-                               "normal, by=postgres, or zone=NAME of a comanda_shed_zone above",
-                               &words[i]);
+            ngx_conf_log_error(
+                NGX_LOG_EMERG, cf, 0,
+                "comanda_shed: \"%V\" is not budget=1ms to 600s, priority=high or "
+                "normal, by=postgres, by=backlog, or zone=NAME of a comanda_shed_zone "
+                "above",
+                &words[i]);
             return NGX_CONF_ERROR;
         }
     }
@@ -255,6 +338,28 @@ static char *set_shed(ngx_conf_t *cf, ngx_command_t *directive, void *data)
         conf->high ? STR("priority=\"high\"") : STR("priority=\"normal\""));
     return check_conf(cf, conf);
 }
+
+// ---- comanda_backlog_max ------------------------------------------------------------------------
+
+static char *set_backlog_max(ngx_conf_t *cf, ngx_command_t *directive, void *data)
+{
+    (void)directive;
+    struct loc_conf *conf = data;
+    ngx_str_t *words = cf->args->elts;
+    if (conf->backlog_max_ms != NGX_CONF_UNSET_MSEC) {
+        return "stands twice at this level";
+    }
+    ngx_int_t ms = ngx_parse_time(&words[1], 0);
+    if (ms < BACKLOG_MS_MIN || ms > BACKLOG_MS_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "comanda_backlog_max \"%V\": give 1s to 1h",
+                           &words[1]);
+        return NGX_CONF_ERROR;
+    }
+    conf->backlog_max_ms = (ngx_msec_t)ms;
+    return NGX_CONF_OK;
+}
+
+// ---- The configuration's levels -----------------------------------------------------------------
 
 static void *create_main_conf(ngx_conf_t *cf)
 {
@@ -271,17 +376,24 @@ static void *create_loc_conf(ngx_conf_t *cf)
     struct loc_conf *conf = ngx_pcalloc(cf->pool, sizeof(*conf));
     if (conf != NULL) {
         conf->stated = NGX_CONF_UNSET;
+        conf->backlog.stated = NGX_CONF_UNSET;
+        conf->backlog_max_ms = NGX_CONF_UNSET_MSEC;
     }
     return conf;
 }
 
 static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
+    const struct loc_conf *above = parent;
     struct loc_conf *conf = child;
+    const struct loc_conf own = *conf;
     (void)cf;
-    if (conf->stated != 1) {
-        *conf = *(struct loc_conf *)parent;
+    if (own.stated != 1) {
+        *conf = *above;
     }
+    conf->backlog = own.backlog.stated == 1 ? own.backlog : above->backlog;
+    conf->backlog_max_ms = own.backlog_max_ms;
+    ngx_conf_merge_msec_value(conf->backlog_max_ms, above->backlog_max_ms, BACKLOG_MS);
     return NGX_CONF_OK;
 }
 
@@ -307,6 +419,10 @@ static ngx_command_t directives[] = {
     {.name = ngx_string("comanda_shed"),
      .type = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_1MORE,
      .set = set_shed,
+     .conf = NGX_HTTP_LOC_CONF_OFFSET},
+    {.name = ngx_string("comanda_backlog_max"),
+     .type = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
+     .set = set_backlog_max,
      .conf = NGX_HTTP_LOC_CONF_OFFSET},
     ngx_null_command,
 };

@@ -275,6 +275,14 @@ void ngx_http_comanda_metric_set(struct ngx_http_comanda_metric *metric, int64_t
     }
 }
 
+// Slots are summed, so one of them holds it.
+void ngx_http_comanda_metric_set_for_all(struct ngx_http_comanda_metric *metric, int64_t value)
+{
+    if (counts(metric)) {
+        shared_now->cells[metric->cell] = value;
+    }
+}
+
 void ngx_http_comanda_metric_observe(struct ngx_http_comanda_metric *metric, int64_t value)
 {
     if (!counts(metric)) {

@@ -27,9 +27,11 @@ struct ngx_http_comanda_metric *ngx_http_comanda_histogram(ngx_conf_t *cf, const
                                                            const int64_t *bounds,
                                                            ngx_uint_t bound_count, int64_t scale);
 
-// All three bear NULL.
+// All four bear NULL.
 void ngx_http_comanda_metric_add(struct ngx_http_comanda_metric *metric, int64_t n);
 void ngx_http_comanda_metric_set(struct ngx_http_comanda_metric *metric, int64_t value);
+// A gauge of what the processes know together, whoever says it; it is set so alone.
+void ngx_http_comanda_metric_set_for_all(struct ngx_http_comanda_metric *metric, int64_t value);
 void ngx_http_comanda_metric_observe(struct ngx_http_comanda_metric *metric, int64_t value);
 
 // A bound for the text below.

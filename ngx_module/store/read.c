@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads of many requests in one statement: streams of the log, idempotency keys, documents of the
-// read schema, pages of lists, whether the schema is ours, and whether the log is published.
+// read schema, pages of lists, whether the schema is ours, and how far what comes after is behind.
 #include "store/read.h"
 
 #include "domain/bounded_context.h"
@@ -221,6 +221,8 @@ static enum status encode(struct read_group *group)
     case READ_RELAY:
         return encode_plain(group, "edge_relay",
                             "select coalesce(behind_s, -1), held from comanda.relay_stands()");
+    case READ_BACKLOG:
+        return encode_plain(group, "edge_backlog", "select comanda.backlog_s()");
     case READ_KINDS:
         break;
     }
@@ -337,6 +339,7 @@ static enum status read_result(struct read_group *group, const PGresult *result)
         return answer_page(group, result);
     case READ_SCHEMA:
     case READ_RELAY:
+    case READ_BACKLOG:
         return answer_number(group, result);
     case READ_KINDS:
         break;

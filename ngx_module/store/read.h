@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads of many requests in one statement: streams of the log, idempotency keys, documents of the
-// read schema, pages of lists, whether the schema is ours, and whether the log is published.
+// read schema, pages of lists, whether the schema is ours, and how far what comes after is behind.
 #pragma once
 
 #include "store/pool.h"
@@ -15,6 +15,7 @@ enum read_kind {
     READ_PAGE,
     READ_SCHEMA,
     READ_RELAY, // of our schema only: an older one lacks the function
+    READ_BACKLOG,
     READ_KINDS
 };
 
@@ -45,7 +46,7 @@ struct ngx_http_comanda_read_answer {
     const struct document *documents; // READ_PAGE
     size_t document_count;
     // READ_SCHEMA: its version. READ_RELAY: seconds that the log has waited for it; -1: none has
-    // led.
+    // led. READ_BACKLOG: seconds that the relay or a queue is behind.
     int number;
     bool held;          // READ_RELAY: it is a transaction that keeps the log back, not the relay
     struct str lacking; // READ_SCHEMA: what our role may not do, "" for nothing

@@ -70,7 +70,7 @@ static ngx_command_t directives[] = {
     ngx_null_command,
 };
 
-// --- what comanda_shed by=postgres asks ---
+// --- what comanda_shed by=postgres and by=backlog ask ---
 
 static ngx_msec_t expected_wait(const void *data, bool high)
 {
@@ -82,6 +82,23 @@ static ngx_msec_t budget(const void *data)
 {
     const struct ngx_http_comanda_store *store = data;
     return ngx_http_comanda_postgres_budget(store->postgres);
+}
+
+static ngx_msec_t behind(const void *data)
+{
+    const struct ngx_http_comanda_store *store = data;
+    return store->command_reads == NULL
+               ? 0
+               : ngx_http_comanda_backlog_ms(store->backlog, store->command_reads);
+}
+
+static bool watch_backlog(ngx_conf_t *cf)
+{
+    struct ngx_http_comanda_store *store = ngx_http_comanda_store(cf);
+    if (store->backlog == NULL) {
+        store->backlog = ngx_http_comanda_backlog_declare(cf);
+    }
+    return store->backlog != NULL;
 }
 
 static bool is_declared(const void *data)
@@ -107,7 +124,9 @@ static ngx_int_t preconfigure(ngx_conf_t *cf)
     const struct ngx_http_comanda_shed_store shed = {.data = ngx_http_comanda_store(cf),
                                                      .declared = is_declared,
                                                      .wait = expected_wait,
-                                                     .budget = budget};
+                                                     .budget = budget,
+                                                     .backlog = behind,
+                                                     .watch_backlog = watch_backlog};
     ngx_http_comanda_shed_set_store(cf, &shed);
     return NGX_OK;
 }
@@ -191,6 +210,9 @@ static void exit_process(ngx_cycle_t *cycle)
         return;
     }
     ngx_http_comanda_postgres_shut(store->postgres);
+    if (store->backlog != NULL) {
+        ngx_http_comanda_backlog_shut(store->backlog, store->command_reads);
+    }
     ngx_http_comanda_batches_free(store->batches);
     ngx_http_comanda_reads_free(store->command_reads);
     ngx_http_comanda_reads_free(store->reads);

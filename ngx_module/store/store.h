@@ -3,6 +3,7 @@
 // this module's drivers.
 #pragma once
 
+#include "store/backlog.h"
 #include "store/batch.h"
 #include "store/lookup.h"
 #include "store/pool.h"
@@ -15,7 +16,8 @@ extern ngx_module_t ngx_http_comanda_module;
 struct ngx_http_comanda_store {
     struct str tenant;                          // comanda_tenant; "main" unless said
     struct ngx_http_comanda_postgres *postgres; // NULL: no comanda_postgres stands in the file
-    struct ngx_http_comanda_redis *redis; // NULL: no comanda_redis, everything from PostgreSQL
+    struct ngx_http_comanda_redis *redis;     // NULL: no comanda_redis, everything from PostgreSQL
+    struct ngx_http_comanda_backlog *backlog; // NULL: no comanda_shed by=backlog
     struct ngx_http_comanda_batch_metrics batch_metrics;
     struct ngx_http_comanda_snapshot_metrics snapshot_metrics;
 

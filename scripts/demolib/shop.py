@@ -87,6 +87,11 @@ class Shop:
         return (f"amqp://comanda_{user}:{self.home.secret(f'rabbitmq_{user}')}@127.0.0.1:{port}"
                 "/%2f")
 
+    def management(self):
+        """As the autoscaler's user, who sees the virtual host and may do nothing in it."""
+        address = urllib.parse.urlsplit(management_url(self))
+        return f"http://comanda_keda:{self.home.secret('rabbitmq_keda')}@{address.netloc}"
+
     def redis(self, user):
         return (f"redis://comanda_{user}:{self.home.secret(f'redis_{user}')}@"
                 f"{self.server('COMANDA_TEST_REDIS')}/0")
@@ -171,6 +176,8 @@ class Shop:
             COMANDA_PROBE=self.probe(daemon),
         )
         environment.setdefault("COMANDA_SAGAS", str(self.conf("sagas")))
+        if program == "relay":
+            environment.setdefault("COMANDA_AMQP_MANAGEMENT", self.management())
         return environment
 
     def daemon_command(self, daemon):

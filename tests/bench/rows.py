@@ -193,7 +193,7 @@ def skip_backlog(house):
 
 LANES = 8
 QUEUES = ("comanda.saga", "comanda.projector", "comanda.payment", "comanda.inventory",
-          "comanda.shipping", "comanda.ordering", "comanda.unrouted",
+          "comanda.shipping", "comanda.ordering", "comanda.unroutable",
           *(f"comanda.inventory.lane.{lane}" for lane in range(LANES)))
 
 

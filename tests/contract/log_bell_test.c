@@ -212,6 +212,26 @@ Test(bell_postgres, given_a_row_behind_the_horizon_then_nobody_falls_asleep)
     close_subject(&subject);
 }
 
+// Rows that were not written by comanda.append ring for nobody; the net finds them.
+Test(bell_postgres, given_a_plain_insert_that_commits_late_when_asked_again_then_it_is_seen)
+{
+    struct subject subject = {0};
+    open_postgres(&subject);
+    PGconn *other = open_plain();
+    execute(other, "begin; insert into comanda.events (epoch, tenant, category, stream_id, version,"
+                   " event_id, kind, type, schema_version, data, meta) select 1, 'main', 'meter',"
+                   " gen_random_uuid(), 1, gen_random_uuid(), 'event', 'X', 1, '{}', '{}'");
+    read_to_the_end(&subject);
+    cr_assert(sleeps(&subject));
+    cr_assert(sleeps(&subject));
+    execute(other, "commit");
+    cr_assert_not(sleeps(&subject));
+    read_to_the_end(&subject);
+    cr_assert(sleeps(&subject));
+    PQfinish(other);
+    close_subject(&subject);
+}
+
 Test(bell_postgres, given_the_sleeper_s_session_ends_then_listening_tells_and_others_may_sleep)
 {
     struct subject subject = {0};

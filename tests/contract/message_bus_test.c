@@ -8,12 +8,6 @@
 #include <string.h>
 
 #include "../support/bus_subject.h"
-#include "base/arena.h"
-#include "base/monotonic.h"
-#include "infrastructure/memory/message_bus_memory.h"
-#include "infrastructure/rabbitmq/connection.h"
-#include "infrastructure/rabbitmq/message_bus_rabbitmq.h"
-#include "infrastructure/rabbitmq/topology_link.h"
 
 static void what_is_published_comes_as_it_was(struct subject *subject)
 {
@@ -92,28 +86,6 @@ static void a_batch_larger_than_the_window_is_published_in_order(struct subject 
         cr_assert_eq(message_bus_ack(bus, got[count - 1].delivery_tag, true), STATUS_OK);
     }
     assert_nothing_comes(subject, bus);
-}
-
-static void what_nobody_wants_goes_to_the_unrouted(struct subject *subject)
-{
-    struct message_bus *bus = open_bus(subject, "comanda.unrouted");
-    publish_events(bus, 20, 21, "other.Thing");
-    struct message *got = receive_exactly(subject, bus, 1);
-    cr_assert(uuid_eq(got->id, id_of(20)));
-    cr_assert(str_eq(got->routing_key, STR("other.Thing")));
-}
-
-static void what_nobody_can_take_is_returned(struct subject *subject)
-{
-    struct message_bus *bus = open_bus(subject, "comanda.projector");
-    struct message messages[3] = {event(30, "meter.X"), event(31, ""), event(32, "meter.X")};
-    messages[1].exchange = TOPOLOGY_DEAD_EXCHANGE; // and nothing is bound with this key
-    messages[1].routing_key = STR("comanda.nobody");
-    enum publish_outcome outcomes[3];
-    cr_assert_eq(message_bus_publish(bus, messages, 3, WAIT_MS, outcomes), STATUS_OK);
-    cr_assert_eq(outcomes[0], PUBLISHED);
-    cr_assert_eq(outcomes[1], RETURNED);
-    cr_assert_eq(outcomes[2], PUBLISHED);
 }
 
 static void unacknowledged_messages_come_again(struct subject *subject)
@@ -281,8 +253,6 @@ PROMISE(attempts_travel_with_a_message)
 PROMISE(a_message_without_id_comes_with_none)
 PROMISE(large_bodies_come_whole)
 PROMISE(a_batch_larger_than_the_window_is_published_in_order)
-PROMISE(what_nobody_wants_goes_to_the_unrouted)
-PROMISE(what_nobody_can_take_is_returned)
 PROMISE(unacknowledged_messages_come_again)
 PROMISE(one_ack_leaves_the_others_unacknowledged)
 PROMISE(a_paused_bus_leaves_everything_to_others)

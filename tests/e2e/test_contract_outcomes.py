@@ -208,7 +208,8 @@ def test_streams_have_no_gaps_and_events_no_twins(ana, log):
 # ---- Metrics -------------------------------------------------------------------------------------
 
 NAMES = ["comanda_commands_total", "comanda_batch_commands_bucket", "comanda_batch_seconds_bucket",
-         "comanda_queue_length", "comanda_shed_total", "comanda_rate_limited_total",
+         "comanda_queue_length", "comanda_shed_total", "comanda_shed_backlog_total",
+         "comanda_backlog_age_seconds", "comanda_rate_limited_total",
          "comanda_relay_lag_events", "comanda_log_horizon_age_seconds", "comanda_messages_total",
          "comanda_sagas_total", "comanda_dead_letters", "comanda_unrouted_total"]
 

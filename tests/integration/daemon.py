@@ -208,6 +208,17 @@ class Broker:
         return (f"amqp://comanda_{program}:{passwords[program]}@{url.hostname}:{url.port}"
                 f"/{self.vhost}")
 
+    def bound(self, queue, most):
+        """Gives the queue a small maximum, before that of the users' definitions."""
+        self.call("PUT", f"/api/policies/{self.vhost}/{queue}", {
+            "pattern": "^" + queue.replace(".", "\\.") + "$", "apply-to": "queues", "priority": 1,
+            "definition": {"max-length": most, "overflow": "reject-publish"}})
+
+    def management(self):
+        """The management API's address, as the user who sees the virtual host and no more."""
+        user = urllib.parse.urlsplit(self.url_of("keda")).netloc.rpartition("@")[0]
+        return f"http://{user}@" + urllib.parse.urlsplit(self.http).netloc.rpartition("@")[2]
+
     def definitions(self, passwords):
         with tempfile.TemporaryDirectory(prefix="comanda-passwords-") as folder:
             for name, password in passwords.items():

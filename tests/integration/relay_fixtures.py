@@ -67,6 +67,21 @@ class Vhost(Broker):
         getattr(channel, f"{kind}_delete")(name)
         connection.close()
 
+    def bindings(self):
+        return {(binding["destination"], binding["source"], binding["routing_key"])
+                for binding in self.call("GET", f"/api/bindings/{self.vhost}")}
+
+    def depth(self, queue):
+        connection = self.connect()
+        count = connection.channel().queue_declare(queue, passive=True).method.message_count
+        connection.close()
+        return count
+
+    def unbind(self, queue, exchange, key):
+        connection = self.connect()
+        connection.channel().queue_unbind(queue, exchange, key)
+        connection.close()
+
     def close_connections(self):
         for connection in self.call("GET", f"/api/vhosts/{self.vhost}/connections"):
             self.call("DELETE", "/api/connections/" + urllib.parse.quote(connection["name"]))
@@ -167,6 +182,9 @@ def fill(database, first, last, category="order", kind="event", kind_type="Order
     with connection, connection.cursor() as cursor:
         cursor.execute(FILL, {"first": first, "last": last, "category": category, "kind": kind,
                               "type": kind_type, "meta": meta})
+        # Its positions are given out before it commits, and it takes no lock as comanda.append does:
+        # a relay that falls asleep in between would not look again.
+        cursor.execute("notify comanda_relay")
     connection.close()
 
 
@@ -177,7 +195,7 @@ APPEND = """select comanda.append('{1}', 1, '{}', '{}', '{}', '{}', '{}', '{}', 
 
 
 def append(database):
-    """One event, as the programs append it: fill only writes rows."""
+    """One event, as the programs append it."""
     database.rows(APPEND)
 
 

@@ -162,6 +162,27 @@ def test_changed_delays_are_told_and_mended_and_what_rests_is_not_lost(shop, mon
     taken(shop, "comanda.payment", put_to_rest(shop, 3))  # and the new delay is in force
 
 
+def test_a_missing_binding_is_named_and_made_anew_by_the_operator_too(shop):
+    asked = {"COMANDA_AMQP_MANAGEMENT": shop.broker.management()}
+
+    def bindings():
+        _, text = shop.ctl("doctor", "--json", **asked)
+        return {each["check"]: each for each in json.loads(text)}["bindings"]
+
+    assert shop.ctl("topology", "declare", user="relay")[0] == 0
+    assert bindings()["status"] == "ok"
+    shop.broker.channel.queue_unbind("comanda.saga", "comanda.events", "order.OrderPlaced")
+    lost = "comanda.saga from comanda.events by order.OrderPlaced"
+    assert bindings()["status"] == "fault" and lost in bindings()["detail"]
+    code, text = shop.ctl("topology", "check", "--json", user="relay", **asked)
+    assert code == 1 and json.loads(text)[0]["wants"] == lost
+    assert shop.ctl("topology", "mend", user="relay", **asked)[0] == 0
+    assert bindings()["status"] == "ok"
+    assert shop.ctl("topology", "check", user="relay", **asked)[0] == 0
+    asked["COMANDA_AMQP_MANAGEMENT"] = "http://x:y@127.0.0.1:1"
+    assert bindings()["status"] == "warning"
+
+
 @pytest.mark.parametrize("given, told", [("5s,20s", "three delays"), ("5s,20s,60s,1s", "three"),
                                          ("5s,soon,60s", "COMANDA_RETRY_2 soon")])
 def test_delays_that_make_no_sense_are_named(given, told, shop):

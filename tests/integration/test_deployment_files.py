@@ -388,4 +388,4 @@ def test_the_lines_of_the_security_page_make_every_secret_of_kubernetes(secrets,
     assert "secretName: comanda-edge" in text
     wanted |= set(re.findall(r"name: (comanda-\w+)\n +key: (\w+)", text))
     assert {tuple(line.split()) for line in (secrets / "made").read_text().splitlines()} == wanted
-    assert len(wanted) == 3 + 6 * 2 + 1 + 1 + 1
+    assert len(wanted) == 3 + 6 * 2 + 1 + 1 + 1 + 1

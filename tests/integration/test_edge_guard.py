@@ -392,6 +392,13 @@ def test_a_refusal_reads_the_body_away(start_nginx, upstream):
     ("comanda_shed by=postgres zone=s budget=1s;", "comanda_shed_zone s;", "not both"),
     ("comanda_shed zone=s by=postgres budget=1s;", "comanda_shed_zone s;", "not both"),
     ("comanda_shed zone=s budget=0s;", "comanda_shed_zone s;", '"budget=0s" is not'),
+    ("comanda_shed by=backlog;", "", "by=backlog needs a comanda_postgres above"),
+    ("comanda_shed by=backlog budget=1s;", "", "by=backlog takes nothing beside it"),
+    ("comanda_shed by=postgres by=backlog;", "", "by=backlog takes nothing beside it"),
+    ("comanda_backlog_max 999ms;", "", 'comanda_backlog_max "999ms": give 1s to 1h'),
+    ("comanda_backlog_max 61m;", "", "give 1s to 1h"),
+    ("comanda_backlog_max soon;", "", "give 1s to 1h"),
+    ("comanda_backlog_max 1s; comanda_backlog_max 2s;", "", "stands twice at this level"),
     ("comanda_problems maybe;", "", 'invalid value "maybe"')])
 def test_a_wrong_setting_is_named_with_its_line(server, http, said):
     nginx = Nginx(server, http=http, files={"key": KEY, "short": "short"})

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A broker under test with its buses, in memory or RabbitMQ: what the suites of the bus share.
-#include "support/bus_subject.h"
+// A message bus under test, in memory or on RabbitMQ, and what its contract's suites do with it.
+#include "bus_subject.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
-
-#include "infrastructure/rabbitmq/connection.h"
-#include "infrastructure/rabbitmq/topology_link.h"
-#include "support/counting_context.h"
 
 static void open_subject(struct subject *subject)
 {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// A broker under test with its buses, in memory or RabbitMQ: what the suites of the bus share.
+// A message bus under test, in memory or on RabbitMQ, and what its contract's suites do with it.
 #pragma once
 
-#include "application/ports/message_bus.h"
 #include "base/arena.h"
+#include "base/monotonic.h"
+#include "counting_context.h"
 #include "infrastructure/memory/message_bus_memory.h"
+#include "infrastructure/rabbitmq/connection.h"
 #include "infrastructure/rabbitmq/message_bus_rabbitmq.h"
-#include "support/test_vhost.h"
+#include "infrastructure/rabbitmq/topology_link.h"
+#include "test_vhost.h"
 
 enum { WINDOW = 64, PREFETCH = 40, WAIT_MS = 30000, LINGER_MS = 50, RETRY_MS = 300 };
 
@@ -24,15 +27,19 @@ struct subject {
 
 void open_memory(struct subject *subject);
 void open_rabbitmq(struct subject *subject);
-struct message_bus *open_bus(struct subject *subject, const char *queue);
-void close_bus(struct subject *subject, size_t at);
 void close_subject(struct subject *subject);
+
+struct message_bus *open_bus(struct subject *subject, const char *queue);
+// As when its process dies: nothing more is acknowledged.
+void close_bus(struct subject *subject, size_t at);
+
 struct uuid id_of(uint32_t number);
 struct message event(uint32_t number, const char *key);
 void publish_all(struct message_bus *bus, const struct message *messages, size_t count);
 void publish_events(struct message_bus *bus, uint32_t from, uint32_t to, const char *key);
 struct message *receive(struct subject *subject, struct message_bus *bus, size_t max, int wait_ms,
                         size_t *count);
+// Exactly so many, however many calls it takes.
 struct message *receive_exactly(struct subject *subject, struct message_bus *bus, size_t wanted);
 void assert_nothing_comes(struct subject *subject, struct message_bus *bus);
 

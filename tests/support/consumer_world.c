@@ -162,7 +162,8 @@ struct uuid given_message(const char *type)
                                  .schema_version = 1,
                                  .data = STR("{}"),
                                  .meta = STR("{}"),
-                                 .recorded_at = 1764000000000000};
+                                 .recorded_at = MESSAGE_RECORDED_AT,
+                                 .at = {1, numbers, numbers}};
     cr_assert_eq(cloud_event_encode(&row, &consumer_arena, &message), STATUS_OK);
     publish(message);
     return id;
@@ -181,12 +182,14 @@ void given_all_come_again(void)
 }
 
 struct message_bus *port;
+struct backlog_register *told;
 
 void when_it_runs(struct suspect_register *with)
 {
     struct consumer consumer = {.queue = "comanda.projector",
                                 .bus = port == NULL ? message_bus_memory_port(bus) : port,
                                 .suspects = with,
+                                .backlog = told,
                                 .handle = handle,
                                 .name = STR("projector"),
                                 .ready = ready};

@@ -9,6 +9,7 @@
 enum { TURNS = 40, BATCHES_MAX = 64, PREFETCH = 1000, WINDOW = 64 };
 
 #define QUEUE STR("comanda.projector")
+#define MESSAGE_RECORDED_AT INT64_C(1764000000000000)
 
 // Ends after so many questions whether to end.
 struct runtime {
@@ -33,7 +34,8 @@ extern struct runtime runtime;
 extern struct consumer_script script;
 extern struct memory_broker *broker;
 extern struct message_bus_memory *bus;
-extern struct message_bus *port; // instead of the broker's; NULL: that
+extern struct message_bus *port;      // instead of the broker's; NULL: that
+extern struct backlog_register *told; // who hears how far the queue is behind; NULL: nobody
 extern struct suspect_register *suspects;
 extern struct arena consumer_arena; // of the test
 

@@ -118,6 +118,25 @@ static void undo_success(const struct saga_definition *definition, struct saga_s
     }
 }
 
+// The end of a step's patience: the step that waited is not undone, or it is confirm and is.
+static void spoil_patience(const struct mistaken_handler *mistaken, struct saga_state *state,
+                           struct saga_input *input)
+{
+    const struct saga_definition *definition = mistaken->definition;
+    size_t index = 0;
+    bool current = state->phase == SAGA_RUNNING && state->at.direction == SAGA_FORWARD &&
+                   str_eq(state->at.step, input->at.step) &&
+                   state->at.attempt == input->at.attempt &&
+                   saga_definition_call(definition, state->at.step, SAGA_FORWARD, &index) != NULL;
+    bool uncovered =
+        mistaken->mistake == MISTAKE_WAITING_UNCOVERED && index > 0 && index < definition->pivot;
+    bool confirm = mistaken->mistake == MISTAKE_PATIENCE_AT_CONFIRM && index == definition->pivot;
+    if (current && (uncovered || confirm)) {
+        state->at.step = definition->steps[index - 1].forward.name;
+        input->at = state->at;
+    }
+}
+
 static void spoil_input(const struct mistaken_handler *mistaken, struct incoming *message,
                         struct saga_state *state, struct saga_message *changed)
 {
@@ -134,6 +153,9 @@ static void spoil_input(const struct mistaken_handler *mistaken, struct incoming
     }
     if (mistaken->mistake == MISTAKE_SECOND_OK_REFUNDED && !changed->by_event) {
         undo_success(mistaken->definition, state, &changed->input);
+    }
+    if (timer && changed->input.spent) {
+        spoil_patience(mistaken, state, &changed->input);
     }
     if (mistaken->mistake == MISTAKE_IN_FLIGHT_UNCOVERED) {
         step_back(mistaken->definition, message, state);

@@ -93,6 +93,12 @@ static __attribute__((unused)) struct saga_decision when_timer(struct saga_state
     return when(state, (struct saga_input){.cue = SAGA_ON_TIMER, .at = state.at});
 }
 
+// The timer comes when the step has had all the time that one gets.
+static __attribute__((unused)) struct saga_decision when_spent(struct saga_state state)
+{
+    return when(state, (struct saga_input){.cue = SAGA_ON_TIMER, .at = state.at, .spent = true});
+}
+
 static __attribute__((unused)) void then_issues(struct saga_decision decision, const char *step,
                                                 enum saga_direction direction, int attempt)
 {

@@ -23,7 +23,10 @@ static const char *const mistake_names[MISTAKE_COUNT] = {
     "void overtakes authorize and leaves no mark in the stream",
     "void overtakes authorize and leaves no mark at the provider",
     "refund overtakes capture, undoes it alone and ends the stream",
-    "a second ok of capture is refunded"};
+    "a second ok of capture is refunded",
+    "a timer that is put off is lost",
+    "a step that waited too long is not covered",
+    "the end of patience compensates confirm"};
 
 const char *saga_mistake_name(enum saga_mistake mistake)
 {

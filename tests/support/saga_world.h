@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A world for searching the saga: the real engine and deciders over the store in memory, a provider
-// and a carrier as models, messages in any order and twice, timers at any moment, workers that
-// crash or stall between load, call and append. Everything follows from the seed.
+// and a carrier as models, messages in any order and twice, timers at any moment, with the step's
+// patience over or not, workers that crash or stall between load, call and append. Everything
+// follows from the seed.
 #pragma once
 
 #include <stdbool.h>
@@ -34,6 +35,9 @@ enum saga_mistake {
     MISTAKE_PROVIDER_UNMARKED,   // a void of nothing leaves no mark at the provider
     MISTAKE_REFUND_HALF,         // refund undoes the capture alone, and void then asks nobody
     MISTAKE_SECOND_OK_REFUNDED,  // a second ok of capture counts as a success to be undone
+    MISTAKE_PUT_OFF_LOST,        // a timer that is put off is not set anew
+    MISTAKE_WAITING_UNCOVERED,   // a step that waited too long is taken for one never issued
+    MISTAKE_PATIENCE_AT_CONFIRM, // the end of patience compensates confirm
     MISTAKE_COUNT,
 };
 

@@ -153,7 +153,13 @@ bool world_fire(struct play *play, int timer)
     if (worker == NULL || play->timers[timer].in_hand) {
         return false;
     }
-    worker->incoming = saga_timer_message(&play->timers[timer].timer, 1000000);
+    if (play->options->mistake == MISTAKE_PUT_OFF_LOST && world_any(play, 2) == 0) {
+        play->timers[timer].live = false;
+        return true;
+    }
+    // Its patience may be over at any attempt: what waits in a queue spends none.
+    worker->incoming =
+        saga_timer_message(&play->timers[timer].timer, world_any(play, 4) == 0, 1000000);
     worker->mail = -1;
     worker->timer = timer;
     play->timers[timer].in_hand = true;

@@ -35,14 +35,14 @@ static const struct broker_program programs[] = {
 
 enum { PROGRAMS = sizeof(programs) / sizeof(programs[0]) };
 
-static enum ctl_exit broker_users(struct ctl *ctl, struct broker_user **users, size_t *count)
+static enum ctl_exit broker_users(struct ctl *ctl, struct topology *topology,
+                                  struct broker_user **users, size_t *count)
 {
-    struct topology topology;
-    enum ctl_exit code = ctl_topology(ctl, NULL, &topology); // no permission depends on a saga
+    enum ctl_exit code = ctl_topology(ctl, NULL, topology); // no permission depends on a saga
     if (code != CTL_OK) {
         return code;
     }
-    enum status status = broker_users_make(&topology, programs, PROGRAMS, ctl->arena, users);
+    enum status status = broker_users_make(topology, programs, PROGRAMS, ctl->arena, users);
     *count = PROGRAMS;
     return status == STATUS_OK
                ? CTL_OK
@@ -81,9 +81,10 @@ static enum ctl_exit run_show(struct ctl *ctl)
 {
     static const struct table_column columns[] = {
         {"server", TABLE_TEXT}, {"user", TABLE_TEXT}, {"right", TABLE_TEXT}, {"on", TABLE_TEXT}};
+    struct topology topology;
     struct broker_user *broker;
     size_t count;
-    enum ctl_exit code = broker_users(ctl, &broker, &count);
+    enum ctl_exit code = broker_users(ctl, &topology, &broker, &count);
     if (code != CTL_OK) {
         return code;
     }
@@ -164,10 +165,11 @@ static enum ctl_exit print_out(struct ctl *ctl, enum status status, const struct
 
 static enum ctl_exit run_rabbitmq(struct ctl *ctl)
 {
+    struct topology topology;
     struct broker_user *users;
     struct str passwords[PROGRAMS];
     size_t count;
-    enum ctl_exit code = broker_users(ctl, &users, &count);
+    enum ctl_exit code = broker_users(ctl, &topology, &users, &count);
     for (size_t at = 0; code == CTL_OK && at < count; at++) {
         code = read_password(ctl, "rabbitmq", users[at].program, &passwords[at]);
     }
@@ -177,8 +179,8 @@ static enum ctl_exit run_rabbitmq(struct ctl *ctl)
     const char *vhost = ctl_option_value(ctl, "--vhost");
     struct buffer out;
     buffer_init(&out, ctl->arena, OUT_BYTES_MAX);
-    enum status status =
-        broker_users_print(users, count, passwords, str_from(vhost == NULL ? "/" : vhost), &out);
+    enum status status = broker_users_print(&topology, users, count, passwords,
+                                            str_from(vhost == NULL ? "/" : vhost), &out);
     buffer_add_char(&out, '\n');
     return print_out(ctl, status == STATUS_OK ? out.status : status, &out);
 }

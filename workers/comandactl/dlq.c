@@ -43,6 +43,18 @@ static enum ctl_exit look(struct dead *dead)
                                : ctl_fail(ctl, ctl_exit_of(status), "RabbitMQ: %s", report.cause);
 }
 
+static bool is_of_the_dead(const struct topology_queue *queue)
+{
+    return queue->role == QUEUE_DEAD || queue->role == QUEUE_UNROUTABLE;
+}
+
+// Copies of what no queue takes are no queue's dead letters, and go by their own name.
+static struct str work_queue_of(const struct topology_queue *queue)
+{
+    size_t cut = queue->role == QUEUE_DEAD ? strlen(".dead") : 0;
+    return (struct str){queue->name.data, queue->name.len - cut};
+}
+
 // "payment", "comanda.payment" and "comanda.payment.dead" all name the last.
 static const struct topology_queue *find_queue(const struct dead *dead, const char *given,
                                                size_t *index)
@@ -50,23 +62,15 @@ static const struct topology_queue *find_queue(const struct dead *dead, const ch
     struct str name = str_from(given);
     for (size_t at = 0; at < dead->topology.queue_count; at++) {
         const struct topology_queue *queue = &dead->topology.queues[at];
-        struct str dead_name = queue->name;
-        if (queue->role != QUEUE_DEAD) {
-            continue;
-        }
-        struct str work = {dead_name.data, dead_name.len - strlen(".dead")};
+        struct str work = work_queue_of(queue);
         struct str role = {work.data + strlen("comanda."), work.len - strlen("comanda.")};
-        if (str_eq(name, dead_name) || str_eq(name, work) || str_eq(name, role)) {
+        if (is_of_the_dead(queue) &&
+            (str_eq(name, queue->name) || str_eq(name, work) || str_eq(name, role))) {
             *index = at;
             return queue;
         }
     }
     return NULL;
-}
-
-static struct str work_queue_of(const struct topology_queue *queue)
-{
-    return (struct str){queue->name.data, queue->name.len - strlen(".dead")};
 }
 
 // --- list
@@ -79,7 +83,7 @@ static enum ctl_exit list_queues(const struct dead *dead)
     table_begin(&table, dead->ctl, columns, 2);
     for (size_t at = 0; at < dead->topology.queue_count; at++) {
         const struct topology_queue *queue = &dead->topology.queues[at];
-        if (queue->role == QUEUE_DEAD) {
+        if (is_of_the_dead(queue)) {
             const struct str cells[] = {work_queue_of(queue),
                                         table_number(dead->ctl, dead->states[at].messages)};
             (void)table_add(&table, cells);
@@ -213,6 +217,11 @@ static enum ctl_exit run_redrive(struct ctl *ctl)
         code == CTL_OK ? find_queue(&dead, ctl->arguments[0], &index) : NULL;
     if (queue == NULL) {
         return code != CTL_OK ? code : unknown_queue(&dead);
+    }
+    if (queue->role == QUEUE_UNROUTABLE) {
+        return ctl_fail(ctl, CTL_NO,
+                        "nobody's queue is known to want these; start who serves them, then"
+                        " publish their rows again from the log");
     }
     // No more than lie there now: one that fails at once must not go round and round.
     int64_t there = dead.states[index].messages;

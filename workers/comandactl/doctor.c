@@ -64,6 +64,8 @@ static enum ctl_exit run_doctor(struct ctl *ctl)
 
 static const struct ctl_option options[] = {
     {"--amqp", "URL", "RabbitMQ (else COMANDA_AMQP)"},
+    {"--management", "URL",
+     "RabbitMQ's management API (else COMANDA_AMQP_MANAGEMENT), for bindings"},
     {"--redis", "ADDRESS",
      "Redis (else COMANDA_REDIS): host:port or redis://user:password@host:port"},
     {"--sagas", "FOLDER", "the sagas' definitions (else COMANDA_SAGAS, else conf/sagas)"},

@@ -10,7 +10,7 @@ enum { REDIS_TIMEOUT_MS = 3000 };
 
 struct counts {
     int64_t dead;
-    int64_t unrouted;
+    int64_t unroutable;
     int64_t waiting;
     struct str unread; // work queues that nobody consumes
 };
@@ -42,8 +42,8 @@ static struct counts count(struct doctor *doctor, const struct topology *topolog
         case QUEUE_DEAD:
             counts.dead += states[at].messages;
             break;
-        case QUEUE_UNROUTED:
-            counts.unrouted += states[at].messages;
+        case QUEUE_UNROUTABLE:
+            counts.unroutable += states[at].messages;
             break;
         }
     }
@@ -65,12 +65,12 @@ static void say_counts(struct doctor *doctor, const struct counts *counts)
                counts->dead == 0 ? ""
                                  : "comandactl dlq list QUEUE shows their causes; mend, then"
                                    " dlq redrive QUEUE");
-    // Never a fault: an event that nobody wants is the rule, and a binding that is missing is seen
-    // by the topology.
-    doctor_say(doctor, "unrouted", FINDING_OK,
-               DOCTOR_DETAIL(doctor, "%lld copies of messages that no queue asked for",
-                             (long long)counts->unrouted),
-               "");
+    doctor_say(doctor, "unroutable", counts->unroutable == 0 ? FINDING_OK : FINDING_WARNING,
+               DOCTOR_DETAIL(doctor, "%lld commands or replies that no queue takes",
+                             (long long)counts->unroutable),
+               counts->unroutable == 0 ? ""
+                                       : "comandactl dlq list unroutable shows them; start who"
+                                         " serves them, then publish them again from the log");
 }
 
 static void say_topology(struct doctor *doctor, const struct topology *topology,
@@ -108,6 +108,28 @@ static void look_at_delays(struct doctor *doctor, struct rabbitmq_connection *co
     }
 }
 
+// AMQP cannot ask for bindings, so without the other API nothing is known of them.
+static void look_at_bindings(struct doctor *doctor, const struct topology *topology,
+                             const char *vhost)
+{
+    struct topology_lost lost;
+    if (!ctl_lost_bindings(doctor->ctl, topology, vhost, &lost)) {
+        doctor_say(doctor, "bindings", FINDING_OK, STR("not compared: no COMANDA_AMQP_MANAGEMENT"),
+                   "");
+    } else if (lost.cause[0] != '\0') {
+        doctor_say(doctor, "bindings", FINDING_WARNING, DOCTOR_DETAIL(doctor, "%s", lost.cause),
+                   "name it as http://user:password@host:15672, with a user of the tag management");
+    } else if (lost.count == 0) {
+        doctor_say(doctor, "bindings", FINDING_OK,
+                   DOCTOR_DETAIL(doctor, "%zu are there", topology->binding_count), "");
+    } else {
+        doctor_say(doctor, "bindings", FINDING_FAULT,
+                   DOCTOR_DETAIL(doctor, "%zu missing; first: %s", lost.count, lost.first),
+                   "the relay makes them anew within seconds, and publishes again what was sent"
+                   " meanwhile: start comanda-relay");
+    }
+}
+
 // An empty one: what is taken from a queue and given back counts as delivered once more.
 static const struct topology_queue *empty_dead_queue(const struct topology *topology,
                                                      const struct topology_queue_state *states)
@@ -138,7 +160,8 @@ static void look_at_rights(struct doctor *doctor, struct rabbitmq_connection *co
                      " rabbitmq");
 }
 
-static void look_at_topology(struct doctor *doctor, struct rabbitmq_connection *connection)
+static void look_at_topology(struct doctor *doctor, struct rabbitmq_connection *connection,
+                             const char *vhost)
 {
     struct ctl *ctl = doctor->ctl;
     struct topology topology;
@@ -158,6 +181,7 @@ static void look_at_topology(struct doctor *doctor, struct rabbitmq_connection *
         return;
     }
     say_topology(doctor, &topology, &report);
+    look_at_bindings(doctor, &topology, vhost);
     const struct counts counts = count(doctor, &topology, states);
     say_counts(doctor, &counts);
     look_at_rights(doctor, connection, empty_dead_queue(&topology, states));
@@ -188,7 +212,7 @@ void doctor_rabbitmq(struct doctor *doctor)
     doctor_say(doctor, "rabbitmq", blocked ? FINDING_FAULT : FINDING_OK,
                blocked ? STR("connected; it takes no messages now") : STR("connected"),
                blocked ? "its memory or disk alarm is on: see rabbitmq-diagnostics alarms" : "");
-    look_at_topology(doctor, connection);
+    look_at_topology(doctor, connection, settings.vhost);
     rabbitmq_connection_close(connection);
 }
 

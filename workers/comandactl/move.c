@@ -18,7 +18,29 @@ static struct message copy_of(const struct move *move, const struct message *ori
     return message;
 }
 
-static enum status publish_all(struct message_bus *bus, const struct move *move,
+// One copy that is refused has none of the others made twice: each original goes with its own copy.
+static enum status acknowledge_moved(struct message_bus *bus, struct move *move,
+                                     const struct message *originals,
+                                     const enum publish_outcome *outcomes, size_t count)
+{
+    size_t moved = 0;
+    enum status status = STATUS_OK;
+    for (size_t at = 0; at < count; at++) {
+        moved += outcomes[at] == PUBLISHED;
+    }
+    if (moved == count) {
+        status = message_bus_ack(bus, originals[count - 1].delivery_tag, true);
+    }
+    for (size_t at = 0; moved < count && at < count && status == STATUS_OK; at++) {
+        if (outcomes[at] == PUBLISHED) {
+            status = message_bus_ack(bus, originals[at].delivery_tag, false);
+        }
+    }
+    move->moved += status == STATUS_OK ? (int64_t)moved : 0;
+    return status == STATUS_OK && moved < count ? STATUS_REFUSED : status;
+}
+
+static enum status publish_all(struct message_bus *bus, struct move *move,
                                const struct message *originals, size_t count, struct arena *arena)
 {
     struct message *copies = arena_array(arena, count, sizeof(*copies));
@@ -29,11 +51,9 @@ static enum status publish_all(struct message_bus *bus, const struct move *move,
     for (size_t at = 0; at < count; at++) {
         copies[at] = copy_of(move, &originals[at]);
     }
-    enum status status = message_bus_publish(bus, copies, count, PUBLISH_MS, outcomes);
-    for (size_t at = 0; at < count && status == STATUS_OK; at++) {
-        status = outcomes[at] == PUBLISHED ? STATUS_OK : STATUS_REFUSED;
-    }
-    return status;
+    enum status published = message_bus_publish(bus, copies, count, PUBLISH_MS, outcomes);
+    enum status status = acknowledge_moved(bus, move, originals, outcomes, count);
+    return published == STATUS_OK ? status : published;
 }
 
 static enum status move_batch(struct message_bus *bus, struct move *move, struct arena *arena,
@@ -43,15 +63,8 @@ static enum status move_batch(struct message_bus *bus, struct move *move, struct
     int64_t left = move->limit - move->moved;
     size_t most = left < BATCH ? (size_t)left : BATCH;
     enum status status = message_bus_receive(bus, most, WAIT_MS, 50, arena, &messages, count);
-    if (status != STATUS_OK || *count == 0) {
-        return status;
-    }
-    status = publish_all(bus, move, messages, *count, arena);
-    if (status == STATUS_OK) {
-        status = message_bus_ack(bus, messages[*count - 1].delivery_tag, true);
-    }
-    move->moved += status == STATUS_OK ? (int64_t)*count : 0;
-    return status;
+    return status != STATUS_OK || *count == 0 ? status
+                                              : publish_all(bus, move, messages, *count, arena);
 }
 
 static enum status move_all(struct message_bus *bus, struct move *move)

@@ -2,6 +2,8 @@
 // The sagas' definitions and the broker's topology, as verbs of the operator need them.
 #include "sagas.h"
 
+#include <stdio.h>
+
 #include "domain/bounded_context.h"
 #include "infrastructure/config/saga_files.h"
 #include "infrastructure/config/setting_value.h"
@@ -136,4 +138,24 @@ enum ctl_exit ctl_amqp_open(struct ctl *ctl, const struct rabbitmq_settings *set
     char cause[RABBITMQ_CAUSE_MAX] = "";
     enum status status = rabbitmq_connection_open(settings, "operator", connection, cause);
     return status == STATUS_OK ? CTL_OK : ctl_fail(ctl, ctl_exit_of(status), "RabbitMQ: %s", cause);
+}
+
+bool ctl_lost_bindings(struct ctl *ctl, const struct topology *topology, const char *vhost,
+                       struct topology_lost *lost)
+{
+    const char *url = ctl_setting(ctl, "--management", "COMANDA_AMQP_MANAGEMENT", NULL);
+    struct rabbitmq_management management;
+    struct str cause = STR("no memory");
+    *lost = (struct topology_lost){0};
+    if (url == NULL) {
+        return false;
+    }
+    enum status status = rabbitmq_management_read(str_from(url), ctl->arena, &management, &cause);
+    if (status != STATUS_OK) {
+        (void)snprintf(lost->cause, sizeof(lost->cause), "%.*s", STR_FMT(cause));
+    } else if (topology_bindings_ask(topology, &management, vhost, lost) != STATUS_OK &&
+               lost->cause[0] == '\0') {
+        (void)snprintf(lost->cause, sizeof(lost->cause), "the management API cannot be asked");
+    }
+    return true;
 }

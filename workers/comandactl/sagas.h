@@ -6,6 +6,7 @@
 #include "command.h"
 #include "infrastructure/rabbitmq/connection.h"
 #include "infrastructure/rabbitmq/topology.h"
+#include "infrastructure/rabbitmq/topology_bindings.h"
 
 // From the folder of --sagas or COMANDA_SAGAS, else conf/sagas.
 enum ctl_exit ctl_sagas(struct ctl *ctl, const struct saga_definitions **definitions);
@@ -25,3 +26,8 @@ enum ctl_exit ctl_topology(struct ctl *ctl, const struct saga_definitions *defin
 enum ctl_exit ctl_amqp(struct ctl *ctl, struct rabbitmq_settings *settings);
 enum ctl_exit ctl_amqp_open(struct ctl *ctl, const struct rabbitmq_settings *settings,
                             struct rabbitmq_connection **connection);
+
+// Compares the bindings, where --management or COMANDA_AMQP_MANAGEMENT names the API that can.
+// False: it does not, and nothing is known. What went wrong stands in lost->cause.
+bool ctl_lost_bindings(struct ctl *ctl, const struct topology *topology, const char *vhost,
+                       struct topology_lost *lost);

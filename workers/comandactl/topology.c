@@ -170,11 +170,36 @@ static enum ctl_exit go_through(struct mending *mending, bool mends)
     return code;
 }
 
+// One row for all that are missing: the first is named.
+static enum ctl_exit go_through_bindings(struct mending *mending, bool mends)
+{
+    struct topology_lost lost;
+    struct ctl *ctl = mending->ctl;
+    bool asked = ctl_lost_bindings(ctl, &mending->topology, mending->settings.vhost, &lost);
+    if (asked && lost.cause[0] != '\0') {
+        return ctl_fail(ctl, CTL_UNAVAILABLE, "%s", lost.cause);
+    }
+    if (lost.count == 0) {
+        return CTL_OK;
+    }
+    const struct str cells[] = {
+        arena_printf(ctl->arena, "%zu missing", lost.count), STR("bindings"), STR(""),
+        arena_str(ctl->arena, str_from(lost.first)), mends ? STR("bound") : STR("")};
+    (void)table_add(&mending->table, cells);
+    mending->differing++;
+    mending->report = (struct topology_report){0};
+    enum status status =
+        !mends ? STATUS_OK
+               : topology_bind(mending->connection, &mending->topology, true, &mending->report);
+    return status == STATUS_OK ? CTL_OK : failed(mending, status);
+}
+
 static enum ctl_exit run(struct ctl *ctl, bool mends)
 {
     struct mending mending;
     enum ctl_exit code = open_mending(ctl, &mending);
     code = code == CTL_OK ? go_through(&mending, mends) : code;
+    code = code == CTL_OK ? go_through_bindings(&mending, mends) : code;
     rabbitmq_connection_close(mending.connection);
     if (code == CTL_OK) {
         table_print(&mending.table, "every queue that is there is as the settings say");
@@ -306,6 +331,8 @@ static const struct ctl_option options[] = {
     {"--retry", "DELAYS", "the three delays, such as 5s,20s,60s (else COMANDA_RETRY_1 to _3)"},
     {"--sagas", "FOLDER", "the sagas' definitions (else COMANDA_SAGAS, else conf/sagas)"},
     {"--amqp", "URL", "RabbitMQ (else COMANDA_AMQP)"},
+    {"--management", "URL",
+     "RabbitMQ's management API (else COMANDA_AMQP_MANAGEMENT), for bindings"},
     {NULL, NULL, NULL},
 };
 

@@ -70,6 +70,7 @@ int main(int argc, char **argv)
     consumer.ready = projector_ready;
     consumer.dependencies = &projector;
     consumer.name = STR("projector");
+    consumer.backlog = NULL; // no step waits for documents
 
     struct cache_link keepers_cache = cache_link_make_or_exit(settings);
     struct cache_keeper keeper = {.postgres = keepers_postgres_or_exit(settings),

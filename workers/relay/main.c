@@ -25,6 +25,8 @@ enum {
 static const struct setting relay_items[] = {
     {"COMANDA_SAGAS", SETTING_TEXT, "conf/sagas", 1, 1000, NULL,
      "The folder with the sagas' definitions: what starts or cancels one is routed to them"},
+    {"COMANDA_AMQP_MANAGEMENT", SETTING_SECRET, "", 0, 2000, NULL,
+     "RabbitMQ's management API, asked for bindings (http://user:password@host:15672); empty: not"},
     {"COMANDA_RELAY_BATCH", SETTING_INTEGER, "512", 1, RELAY_BATCH_MAX, NULL,
      "Rows of the log that are read at once, at most"},
     {"COMANDA_RELAY_WINDOW", SETTING_INTEGER, "1000", 1, RABBITMQ_WINDOW_MAX, NULL,
@@ -37,7 +39,37 @@ static const struct setting relay_items[] = {
     {"COMANDA_RELAY_STALE", SETTING_MS, "10s", 3000, 300000, NULL,
      "A leader that has not renewed its lease for so long is replaced"},
 };
-static const struct setting_group relay_group = SETTING_GROUP(relay_items);
+
+// NULL in *management: not named.
+static bool read_management(const struct settings *settings, struct arena *arena,
+                            struct rabbitmq_management **management, struct str *cause)
+{
+    struct str url = str_from(settings_text(settings, "COMANDA_AMQP_MANAGEMENT"));
+    *management = NULL;
+    if (url.len == 0) {
+        return true;
+    }
+    *management = arena_alloc(arena, sizeof(**management));
+    return *management != NULL &&
+           rabbitmq_management_read(url, arena, *management, cause) == STATUS_OK;
+}
+
+static bool check_management(const struct settings *settings, struct arena *arena,
+                             struct str *fault)
+{
+    struct rabbitmq_management *read;
+    struct str cause = STR("no memory");
+    bool right = read_management(settings, arena, &read, &cause);
+    if (!right) {
+        *fault = arena_printf(arena,
+                              "COMANDA_AMQP_MANAGEMENT=(hidden): %.*s; write "
+                              "http://user:password@host:15672, or nothing",
+                              STR_FMT(cause));
+    }
+    return right;
+}
+static const struct setting_group relay_group =
+    SETTING_GROUP_CHECKED(relay_items, check_management);
 
 static void *must_have(void *made, const char *what)
 {
@@ -79,6 +111,18 @@ static void make_topology_or_exit(const struct settings *settings, struct arena 
     }
 }
 
+static void make_keeper_or_exit(const struct settings *settings, struct arena *arena,
+                                const struct rabbitmq_settings *amqp,
+                                const struct topology *topology, struct topology_keeper *keeper)
+{
+    struct rabbitmq_management *management;
+    struct str cause; // it has been checked
+    bool made = read_management(settings, arena, &management, &cause) &&
+                topology_keeper_init(keeper, amqp, topology, management,
+                                     (int)settings_int(settings, "COMANDA_LANES"));
+    must_have(made ? keeper : NULL, "the topology");
+}
+
 static struct postgres *open_postgres_or_exit(const struct settings *settings, int reply_ms)
 {
     const struct postgres_options options = {
@@ -87,6 +131,19 @@ static struct postgres *open_postgres_or_exit(const struct settings *settings, i
         .reply_timeout_ms = reply_ms,
     };
     return must_have(postgres_new(&options), "a connection to PostgreSQL");
+}
+
+static struct rabbitmq_settings read_amqp(const struct settings *settings, struct arena *arena)
+{
+    struct rabbitmq_settings amqp = amqp_settings_read(settings, arena);
+    amqp.window = (size_t)settings_int(settings, "COMANDA_RELAY_WINDOW");
+    return amqp;
+}
+
+// Connects at the first message.
+static struct message_bus_rabbitmq *open_bus_or_exit(const struct rabbitmq_settings *amqp)
+{
+    return must_have(message_bus_rabbitmq_new(amqp, STR("")), "a bus");
 }
 
 static struct relay *make_relay_or_exit(const struct settings *settings)
@@ -120,12 +177,9 @@ int main(int argc, char **argv)
     arena_init(&arena, 64 * 1024, CONFIG_BYTES_MAX);
     struct topology topology;
     make_topology_or_exit(settings, &arena, &topology);
-    struct rabbitmq_settings amqp = amqp_settings_read(settings, &arena);
-    amqp.window = (size_t)settings_int(settings, "COMANDA_RELAY_WINDOW");
+    const struct rabbitmq_settings amqp = read_amqp(settings, &arena);
     struct topology_keeper keeper;
-    int lanes = (int)settings_int(settings, "COMANDA_LANES");
-    must_have(topology_keeper_init(&keeper, &amqp, &topology, lanes) ? &keeper : NULL,
-              "the topology");
+    make_keeper_or_exit(settings, &arena, &amqp, &topology, &keeper);
 
     struct postgres *log_link = open_postgres_or_exit(settings, 0);
     struct postgres *lease_link = open_postgres_or_exit(settings, LEASE_REPLY_MS);
@@ -135,9 +189,10 @@ int main(int argc, char **argv)
     struct relay_loop loop = {
         .postgres = log_link,
         .leads = &house.leads,
-        .bus = must_have(message_bus_rabbitmq_new(&amqp, STR("")), "the bus"),
+        .bus = open_bus_or_exit(&amqp),
         .keeper = &keeper,
     };
+    struct message_bus_rabbitmq *aside = open_bus_or_exit(&amqp); // for what nobody takes
     const struct relay_ports ports = {
         .lease = must_have(relay_lease_postgres_new(lease_link), "the lease"),
         .bell = must_have(log_bell_postgres_new(lease_link), "the bell"),
@@ -148,6 +203,9 @@ int main(int argc, char **argv)
         .stale_s = (int)(settings_int(settings, "COMANDA_RELAY_STALE") / 1000),
         .encode = cloud_event_encode,
         .by_lane = topology_keeper_by_lane,
+        .wanted = topology_keeper_wants,
+        .aside = message_bus_rabbitmq_port(aside),
+        .aside_key = TOPOLOGY_UNROUTABLE,
         .look = topology_keeper_look,
         .context = &keeper,
     };
@@ -167,6 +225,7 @@ int main(int argc, char **argv)
     relay_lease_postgres_free(ports.lease);
     event_store_postgres_free(ports.store);
     message_bus_rabbitmq_free(loop.bus);
+    message_bus_rabbitmq_free(aside);
     topology_keeper_free(&keeper);
     postgres_free(house_link);
     postgres_free(lease_link);

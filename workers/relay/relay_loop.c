@@ -9,7 +9,13 @@
 #include "relay/relay_metrics.h"
 #include "runtime/parts.h"
 
-enum { WAIT_MAX_MS = 200, OBSERVE_MS = 2000, LAG_COUNT_MAX = 100000, SCHEMA_WAIT_MS = 1000 };
+enum {
+    REFUSAL_TOLD_MS = 60000,
+    WAIT_MAX_MS = 200,
+    OBSERVE_MS = 2000,
+    LAG_COUNT_MAX = 100000,
+    SCHEMA_WAIT_MS = 1000
+};
 
 static void note_leading(struct relay_loop *loop)
 {
@@ -37,8 +43,10 @@ static void note_bus(struct relay_loop *loop, struct runtime *runtime)
     const char *differs = topology_keeper_cause(loop->keeper);
     const char *detail = health.cause[0] != '\0' ? health.cause
                          : differs[0] != '\0'    ? differs
-                         : health.publishing     ? "connected"
-                                                 : "not connected yet";
+                         : relay_refused(loop->run.relay)
+                             ? "the broker refuses messages: a work queue is full"
+                         : health.publishing ? "connected"
+                                             : "not connected yet";
     if (health.blocked) {
         detail = "the broker asks publishers to wait: memory or disk alarm";
     }
@@ -67,16 +75,33 @@ static void note_differing(struct relay_loop *loop)
     loop->was_differing = report->differing;
 }
 
+static void note_bindings(struct relay_loop *loop)
+{
+    const struct topology_lost *lost = &loop->keeper->lost;
+    relay_metrics_lost_bindings(lost->count);
+    if (lost->count > 0) {
+        log_line(LOG_ERROR, "bindings were missing and are made anew",
+                 log_int("missing", (int64_t)lost->count), log_text("first", lost->first));
+    }
+    bool asked = lost->cause[0] == '\0';
+    if (!asked && loop->was_asked) {
+        log_line(LOG_WARNING, "bindings are not compared", log_text("cause", lost->cause));
+    }
+    loop->was_asked = asked;
+}
+
 static void note_topology(struct relay_loop *loop, const struct relay_step *step)
 {
+    note_bindings(loop);
     if (step->status != STATUS_OK) {
         relay_metrics_went_back();
         return;
     }
     if (step->count > 0) {
         relay_metrics_went_back();
-        log_line(LOG_WARNING, "a queue or an exchange was missing and has been made anew; what was "
-                              "sent since the last look is sent again");
+        log_line(LOG_WARNING,
+                 "a queue, an exchange or a binding was missing and has been made anew; what was "
+                 "sent since the last look is sent again");
     }
     relay_metrics_queues(loop->keeper->topology, loop->keeper->states);
     note_differing(loop);
@@ -90,6 +115,34 @@ static void note_lease(const struct relay_loop *loop, const struct relay_step *s
     }
 }
 
+// One line a step: a saga that asks for what nobody serves asks for it a thousand times.
+static void note_aside(const struct relay_step *step)
+{
+    if (step->aside_count > 0) {
+        char id[UUID_TEXT_LEN];
+        uuid_format(step->aside->id, id);
+        log_line(LOG_ERROR,
+                 "commands or replies that no queue takes were put aside (comanda.unroutable);"
+                 " once somebody serves them, publish them again from the log",
+                 log_int("count", (int64_t)step->aside_count),
+                 log_str("first", (struct str){id, sizeof(id)}),
+                 log_str("cause", step->aside->attempts.cause));
+    }
+}
+
+// Once a minute: a queue at its maximum takes one and refuses one, again and again.
+static void note_refusal(struct relay_loop *loop)
+{
+    bool refused = relay_refused(loop->run.relay);
+    int64_t now_ms = runtime_monotonic_ms();
+    relay_metrics_refused(refused);
+    if (refused && now_ms >= loop->refusal_at_ms) {
+        loop->refusal_at_ms = now_ms + REFUSAL_TOLD_MS;
+        log_line(LOG_ERROR, "the broker refuses messages, and publishing waits: a work queue is"
+                            " full (comanda_queue_messages), or a queue ails");
+    }
+}
+
 static void note_outcomes(struct relay_loop *loop, const struct relay_step *step)
 {
     if (step->status != STATUS_OK) {
@@ -99,6 +152,9 @@ static void note_outcomes(struct relay_loop *loop, const struct relay_step *step
         return;
     }
     relay_metrics_confirmed(step->count);
+    relay_metrics_returned(step->returned);
+    note_aside(step);
+    note_refusal(loop);
     relay_metrics_in_flight(relay_in_flight(loop->run.relay));
 }
 
@@ -119,7 +175,6 @@ static void note(struct relay_loop *loop, struct runtime *runtime, const struct 
         note_bus(loop, runtime);
         break;
     case RELAY_WANT_SEND:
-        relay_metrics_sent(loop->keeper->topology, step->sent, step->count);
         if (step->status != STATUS_OK) {
             note_outcomes(loop, step);
         }

@@ -18,8 +18,10 @@ struct relay_loop {
     bool was_leading;
     bool was_blocked;
     size_t was_differing; // queues
+    bool was_asked;       // for bindings, with an answer
     int64_t observe_at_ms;
-    _Atomic bool *leads; // for the loop of the housekeeping
+    int64_t refusal_at_ms; // when the next one is told
+    _Atomic bool *leads;   // for the loop of the housekeeping
 };
 
 // For runtime_loop: context is a struct relay_loop whose upper members are set, the rest zero.

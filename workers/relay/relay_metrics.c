@@ -18,6 +18,11 @@ static const struct metric_family blocked_family = {
     .name = "comanda_relay_blocked",
     .help = "1 while the broker asks publishers to wait (memory or disk alarm)",
 };
+static const struct metric_family refused_family = {
+    .kind = METRIC_GAUGE,
+    .name = "comanda_relay_refused",
+    .help = "1 while the broker refuses what it is given: a work queue is full, or it ails",
+};
 static const struct metric_family in_flight = {
     .kind = METRIC_GAUGE,
     .name = "comanda_relay_in_flight",
@@ -48,7 +53,7 @@ static const struct metric_family horizon = {
 static const struct metric_family unrouted = {
     .kind = METRIC_COUNTER,
     .name = "comanda_unrouted_total",
-    .help = "Messages that no queue of the topology wants; the alternate exchange takes them",
+    .help = "Messages that came back, since the broker could route them to no queue",
 };
 static const struct metric_family dead_letters = {
     .kind = METRIC_GAUGE,
@@ -61,10 +66,15 @@ static const struct metric_family differing = {
     .help =
         "Queues and exchanges that exist in another shape than the settings say; set by the leader",
 };
+static const struct metric_family lost_bindings = {
+    .kind = METRIC_COUNTER,
+    .name = "comanda_topology_bindings_lost_total",
+    .help = "Bindings that the management API did not show, and that were made anew",
+};
 static const struct metric_family queue_messages = {
     .kind = METRIC_GAUGE,
     .name = "comanda_queue_messages",
-    .help = "Messages ready in a work queue; set by the leader",
+    .help = "Messages ready in a work queue, and copies of what nobody serves; set by the leader",
 };
 
 void relay_metrics_leads(bool leads)
@@ -75,6 +85,11 @@ void relay_metrics_leads(bool leads)
 void relay_metrics_blocked(bool blocked)
 {
     metric_set(metric_of(&blocked_family, NULL), blocked);
+}
+
+void relay_metrics_refused(bool refused)
+{
+    metric_set(metric_of(&refused_family, NULL), refused);
 }
 
 void relay_metrics_in_flight(size_t count)
@@ -102,14 +117,9 @@ void relay_metrics_backlog(const struct relay_backlog *backlog)
     }
 }
 
-void relay_metrics_sent(const struct topology *topology, const struct message *messages,
-                        size_t count)
+void relay_metrics_returned(size_t count)
 {
-    int64_t unwanted = 0;
-    for (size_t i = 0; i < count; i++) {
-        unwanted += !topology_routes(topology, messages[i].exchange, messages[i].routing_key);
-    }
-    metric_add(metric_of(&unrouted, NULL), unwanted);
+    metric_add(metric_of(&unrouted, NULL), (int64_t)count);
 }
 
 static void set_depth(const struct metric_family *family, struct str queue, int64_t messages)
@@ -127,10 +137,15 @@ void relay_metrics_queues(const struct topology *topology,
         if (queue->role == QUEUE_DEAD) {
             set_depth(&dead_letters, queue->name, states[i].messages);
         } else if (queue->role == QUEUE_WORK || queue->role == QUEUE_LANE ||
-                   queue->role == QUEUE_UNROUTED) {
+                   queue->role == QUEUE_UNROUTABLE) {
             set_depth(&queue_messages, queue->name, states[i].messages);
         }
     }
+}
+
+void relay_metrics_lost_bindings(size_t count)
+{
+    metric_add(metric_of(&lost_bindings, NULL), (int64_t)count);
 }
 
 void relay_metrics_differing(size_t count)

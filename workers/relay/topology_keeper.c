@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "infrastructure/telemetry/log.h"
+enum { REST_MS = 60000 }; // between two looks at bindings when nothing is sent, or nobody answers
 
 static enum status nothing_to_say(struct rabbitmq_connection *connection, void *context)
 {
@@ -14,9 +15,11 @@ static enum status nothing_to_say(struct rabbitmq_connection *connection, void *
 }
 
 bool topology_keeper_init(struct topology_keeper *keeper, const struct rabbitmq_settings *settings,
-                          const struct topology *topology, int lanes)
+                          const struct topology *topology,
+                          const struct rabbitmq_management *management, int lanes)
 {
-    *keeper = (struct topology_keeper){.topology = topology, .lanes = lanes};
+    *keeper =
+        (struct topology_keeper){.topology = topology, .management = management, .lanes = lanes};
     keeper->states = calloc(topology->queue_count, sizeof(*keeper->states));
     keeper->queues = calloc(topology->queue_count, sizeof(*keeper->queues));
     keeper->bindings = calloc(topology->binding_count, sizeof(*keeper->bindings));
@@ -93,26 +96,55 @@ static enum status find_out(struct topology_keeper *keeper, struct topology_repo
     return status;
 }
 
-static enum status look_and_mend(struct topology_keeper *keeper, bool *mended)
+// Those of the ladder are no fault while one of its queues differs: somebody may be replacing it.
+static void ask_for_bindings(struct topology_keeper *keeper)
 {
-    struct topology_report found;
-    struct rabbitmq_connection *connection = keeper->link.connection;
-    enum status status = find_out(keeper, &found);
-    if (status != STATUS_OK) {
-        return status;
+    int64_t now_ms = rabbitmq_now_ms();
+    if (keeper->management == NULL || now_ms < keeper->ask_at_ms) {
+        return;
     }
-    if (keeper->declared && found.missing == 0 && !keeper->owes_resend) {
-        // What differs is asked about until it has been mended. Not declared: that would bind a
-        // queue again which is being emptied.
-        return keeper->report.differing == 0 ? STATUS_OK
-                                             : topology_compare(connection, keeper->topology,
-                                                                keeper->states, &keeper->report);
+    if (topology_bindings_ask(keeper->topology, keeper->management, keeper->link.settings->vhost,
+                              &keeper->lost) != STATUS_OK) {
+        keeper->ask_at_ms = now_ms + REST_MS;
+    } else if (keeper->report.differing > 0 && keeper->lost.of_log == 0) {
+        keeper->lost = (struct topology_lost){0};
     }
-    status = topology_declare(connection, keeper->topology, &keeper->report);
+}
+
+// Nothing can have been lost over a binding that is missing while nothing was sent.
+static enum status see_to_bindings(struct topology_keeper *keeper, bool sent)
+{
+    struct topology_report report = {0};
+    bool with_ladder = keeper->report.differing == 0;
+    int64_t now_ms = rabbitmq_now_ms();
+    if (!sent && now_ms < keeper->bind_at_ms) {
+        return STATUS_OK;
+    }
+    keeper->bind_at_ms = now_ms + REST_MS;
+    return topology_bind(keeper->link.connection, keeper->topology, with_ladder, &report);
+}
+
+// What differs is asked about until it has been mended. Not declared: that would bind a queue again
+// which is being emptied.
+static enum status look_at_rest(struct topology_keeper *keeper, bool sent)
+{
+    enum status status = STATUS_OK;
+    if (keeper->report.differing > 0) {
+        status = topology_compare(keeper->link.connection, keeper->topology, keeper->states,
+                                  &keeper->report);
+    }
+    return status == STATUS_OK ? see_to_bindings(keeper, sent) : status;
+}
+
+static enum status declare_all(struct topology_keeper *keeper, bool *mended)
+{
+    enum status status =
+        topology_declare(keeper->link.connection, keeper->topology, &keeper->report);
     if (status == STATUS_OK) {
         *mended = keeper->owes_resend;
         keeper->owes_resend = false;
         keeper->declared = true;
+        keeper->bind_at_ms = rabbitmq_now_ms() + REST_MS;
     }
     if (status == STATUS_REFUSED && keeper->report.lane_refused) {
         go_without_lanes(keeper);
@@ -120,7 +152,30 @@ static enum status look_and_mend(struct topology_keeper *keeper, bool *mended)
     return status;
 }
 
-enum status topology_keeper_look(void *context, bool *mended)
+static enum status look_and_mend(struct topology_keeper *keeper, struct relay_seen seen,
+                                 bool *mended)
+{
+    struct topology_report found;
+    enum status status = find_out(keeper, &found);
+    keeper->lost.count = 0;
+    if (status == STATUS_OK && keeper->declared && found.missing == 0 &&
+        (seen.sent || rabbitmq_now_ms() >= keeper->bind_at_ms)) {
+        ask_for_bindings(keeper);
+    }
+    keeper->owes_resend =
+        keeper->owes_resend || (keeper->declared && (seen.returned || keeper->lost.count > 0));
+    if (status == STATUS_OK) {
+        status = topology_retire(keeper->link.connection, &found);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    return keeper->declared && found.missing == 0 && !keeper->owes_resend
+               ? look_at_rest(keeper, seen.sent)
+               : declare_all(keeper, mended);
+}
+
+enum status topology_keeper_look(void *context, struct relay_seen seen, bool *mended)
 {
     struct topology_keeper *keeper = context;
     *mended = false;
@@ -128,7 +183,7 @@ enum status topology_keeper_look(void *context, bool *mended)
     if (status != STATUS_OK) {
         return status;
     }
-    status = look_and_mend(keeper, mended);
+    status = look_and_mend(keeper, seen, mended);
     if (status != STATUS_OK) {
         rabbitmq_link_lost(&keeper->link);
     }
@@ -163,7 +218,15 @@ enum status topology_keeper_by_lane(void *context, struct arena *arena, struct m
     return STATUS_OK;
 }
 
+bool topology_keeper_wants(void *context, const struct message *message)
+{
+    const struct topology_keeper *keeper = context;
+    return topology_routes(keeper->topology, message->exchange, message->routing_key);
+}
+
 const char *topology_keeper_cause(const struct topology_keeper *keeper)
 {
-    return keeper->link.cause[0] != '\0' ? keeper->link.cause : keeper->report.cause;
+    return keeper->link.cause[0] != '\0'     ? keeper->link.cause
+           : keeper->report.cause[0] != '\0' ? keeper->report.cause
+                                             : keeper->lost.cause;
 }

@@ -32,9 +32,12 @@ static bool wait_empty_handed(struct consumer_loop *loop)
 
 // --- acknowledging
 
-static bool is_done(const struct consumer_batch *batch, size_t at, bool climbed)
+// Copies first, confirmed, then the originals are acknowledged: a message may be there twice for a
+// moment, never nowhere.
+static bool is_done(const struct consumer_batch *batch, size_t at)
 {
-    return batch->settled[at] && (climbed || batch->results[at].outcome == MESSAGE_HANDLED);
+    return batch->settled[at] &&
+           (batch->climbed[at] || batch->results[at].outcome == MESSAGE_HANDLED);
 }
 
 static void count_handled(struct consumer_loop *loop, const struct consumer_batch *batch)
@@ -46,33 +49,69 @@ static void count_handled(struct consumer_loop *loop, const struct consumer_batc
     }
 }
 
-static bool all_done(const struct consumer_batch *batch, bool climbed)
+// Done, and none acknowledged yet.
+static bool all_done(const struct consumer_batch *batch)
 {
     for (size_t at = 0; at < batch->count; at++) {
-        if (!is_done(batch, at, climbed)) {
+        if (!is_done(batch, at) || batch->given[at]) {
             return false;
         }
     }
     return true;
 }
 
-// A failure to acknowledge is the bus's business: the messages come again, the inbox knows them.
-static void acknowledge(struct consumer_loop *loop, const struct consumer_batch *batch,
-                        bool climbed)
+static enum status acknowledge_done(struct message_bus *bus, const struct consumer_batch *batch)
 {
-    struct message_bus *bus = loop->consumer->bus;
     enum status status = STATUS_OK;
-    if (all_done(batch, climbed)) {
-        status = message_bus_ack(bus, batch->messages[batch->count - 1].delivery_tag, true);
-    } else {
-        for (size_t at = 0; at < batch->count && status == STATUS_OK; at++) {
-            uint64_t tag = batch->messages[at].delivery_tag;
-            status = is_done(batch, at, climbed) ? message_bus_ack(bus, tag, false)
-                                                 : message_bus_requeue(bus, tag, false);
+    if (all_done(batch)) {
+        return message_bus_ack(bus, batch->messages[batch->count - 1].delivery_tag, true);
+    }
+    for (size_t at = 0; at < batch->count && status == STATUS_OK; at++) {
+        if (is_done(batch, at) && !batch->given[at]) {
+            status = message_bus_ack(bus, batch->messages[at].delivery_tag, false);
+        }
+    }
+    return status;
+}
+
+// A failure to acknowledge is the bus's business: the messages come again, the inbox knows them.
+static void acknowledge(struct consumer_loop *loop, const struct consumer_batch *batch)
+{
+    enum status status = acknowledge_done(loop->consumer->bus, batch);
+    for (size_t at = 0; at < batch->count; at++) {
+        batch->given[at] = batch->given[at] || is_done(batch, at);
+    }
+    if (status != STATUS_OK) {
+        consumer_note_bus(loop, status);
+    }
+}
+
+static void give_back_rest(struct consumer_loop *loop, const struct consumer_batch *batch)
+{
+    enum status status = STATUS_OK;
+    for (size_t at = 0; at < batch->count && status == STATUS_OK; at++) {
+        if (!batch->given[at]) {
+            status =
+                message_bus_requeue(loop->consumer->bus, batch->messages[at].delivery_tag, false);
         }
     }
     if (status != STATUS_OK) {
         consumer_note_bus(loop, status);
+    }
+}
+
+// What fails climbs the ladder, as long as that takes: where its queue is full or away, the message
+// stays in hand, and what is done is acknowledged meanwhile.
+static void climb(struct consumer_loop *loop, struct consumer_batch *batch)
+{
+    struct consumer_copies copies;
+    bool going = consumer_copies_make(loop, batch, &copies);
+    while (going && copies.count > 0) {
+        consumer_copies_publish(loop, batch, &copies);
+        if (copies.count > 0) {
+            acknowledge(loop, batch);
+            going = consumer_rest(loop);
+        }
     }
 }
 
@@ -98,9 +137,10 @@ static void take_batch(struct consumer_loop *loop, struct consumer_batch *batch)
         return;
     }
     consumer_batch_handle(loop, batch); // what is not settled is given back
-    bool climbed = consumer_batch_climb(loop, batch);
     count_handled(loop, batch);
-    acknowledge(loop, batch, climbed);
+    climb(loop, batch);
+    acknowledge(loop, batch);
+    give_back_rest(loop, batch);
 }
 
 static void turn(struct consumer_loop *loop)
@@ -118,6 +158,8 @@ static void turn(struct consumer_loop *loop)
     backoff_reset(&loop->backoff);
     if (batch.count > 0) {
         take_batch(loop, &batch);
+    } else {
+        consumer_backlog_empty(loop);
     }
     if (runtime_monotonic_ms() >= loop->check_at_ms && !consumer_is_ready(loop)) {
         (void)wait_empty_handed(loop);
@@ -130,6 +172,7 @@ static void start(struct consumer_loop *loop)
     const struct settings *settings = runtime_settings_of(loop->runtime);
     const struct consumer *consumer = loop->consumer;
     loop->queue = str_from(consumer->queue);
+    loop->serves = consumer->serves == NULL ? loop->queue : str_from(consumer->serves);
     loop->name = consumer->handler != NULL ? consumer->handler->consumer : consumer->name;
     loop->backoff = (struct backoff){BACKOFF_FIRST_MS, BACKOFF_LIMIT_MS, 0};
     loop->batch_max = (size_t)settings_int(settings, "COMANDA_BATCH");

@@ -12,6 +12,7 @@
 
 #include "application/handler/handler_batch.h"
 #include "application/handler/message_handler.h"
+#include "application/ports/backlog_register.h"
 #include "application/ports/effect_runner.h"
 #include "application/ports/event_store.h"
 #include "application/ports/lane_members.h"
@@ -32,6 +33,8 @@ struct consumer {
     struct event_store *store;
     struct effect_runner *effects;     // NULL: no effects
     struct suspect_register *suspects; // NULL: messages that come again are not suspected
+    struct backlog_register *backlog;  // NULL: nobody is told how far the queue is behind
+    const char *serves; // the queue under whose name that is told, of several; NULL: `queue`
     // Instead of handler, store and effects: whatever handles a batch; contract of
     // handler_run_batch. NULL: those.
     enum status (*handle)(void *context, const struct incoming *messages, size_t count,

@@ -42,7 +42,10 @@ bool consumer_batch_make(struct consumer_loop *loop, struct consumer_batch *batc
     batch->incoming = arena_array(&loop->received, batch->count, sizeof(*batch->incoming));
     batch->results = arena_array(&loop->received, batch->count, sizeof(*batch->results));
     batch->settled = arena_array(&loop->received, batch->count, sizeof(*batch->settled));
-    return batch->incoming != NULL && batch->results != NULL && batch->settled != NULL;
+    batch->climbed = arena_array(&loop->received, batch->count, sizeof(*batch->climbed));
+    batch->given = arena_array(&loop->received, batch->count, sizeof(*batch->given));
+    return batch->incoming != NULL && batch->results != NULL && batch->settled != NULL &&
+           batch->climbed != NULL && batch->given != NULL;
 }
 
 static enum status handle(struct consumer_loop *loop, const struct incoming *messages, size_t count,
@@ -256,6 +259,7 @@ void consumer_batch_handle(struct consumer_loop *loop, struct consumer_batch *ba
             }
         }
     }
+    consumer_backlog_took(loop, batch);
     if (fresh != NULL && handle_listed(loop, batch, fresh, count)) {
         (void)handle_suspects(loop, batch);
     }

@@ -20,65 +20,69 @@ static void log_failure(const struct consumer_loop *loop, const struct consumer_
              log_str("cause", copy->attempts.cause));
 }
 
-// False: no memory; nothing may be acknowledged then but what was handled.
 static bool list_copies(struct consumer_loop *loop, const struct consumer_batch *batch,
-                        struct message *copies, size_t *count)
+                        struct consumer_copies *copies)
 {
     for (size_t at = 0; at < batch->count; at++) {
         const struct message_result *result = &batch->results[at];
+        struct message *copy = &copies->messages[copies->count];
         bool dead = false;
         if (!batch->settled[at] || result->outcome == MESSAGE_HANDLED) {
             continue;
         }
         if (failure_ladder_copy(loop->queue, &batch->messages[at], result->outcome, result->cause,
-                                runtime_now(), &loop->received, &copies[*count],
-                                &dead) != STATUS_OK) {
+                                runtime_now(), &loop->received, copy, &dead) != STATUS_OK) {
             return false;
         }
-        log_failure(loop, batch, at, &copies[*count], dead);
+        log_failure(loop, batch, at, copy, dead);
         consumer_metrics_failed(&loop->metrics, dead);
-        *count += 1;
+        copies->at[copies->count++] = at;
     }
     return true;
 }
 
-static bool all_published(const enum publish_outcome *outcomes, size_t count)
+bool consumer_copies_make(struct consumer_loop *loop, const struct consumer_batch *batch,
+                          struct consumer_copies *copies)
 {
-    for (size_t at = 0; at < count; at++) {
-        if (outcomes[at] != PUBLISHED) {
-            return false;
-        }
-    }
-    return true;
+    struct arena *arena = &loop->received;
+    *copies = (struct consumer_copies){
+        .messages = arena_array(arena, batch->count, sizeof(*copies->messages)),
+        .at = arena_array(arena, batch->count, sizeof(*copies->at)),
+        .outcomes = arena_array(arena, batch->count, sizeof(*copies->outcomes))};
+    bool made = copies->messages != NULL && copies->at != NULL && copies->outcomes != NULL &&
+                list_copies(loop, batch, copies);
+    copies->count = made ? copies->count : 0;
+    return made;
 }
 
-// Copies first, confirmed, then the originals are acknowledged: a message may be there twice for a
-// moment, never nowhere. False: the process was asked to end before the broker took them.
-static bool publish_copies(struct consumer_loop *loop, const struct message *copies, size_t count)
+// Each for itself: one that is refused for an hour would else have the others copied each time.
+static void keep_unsettled(struct consumer_batch *batch, struct consumer_copies *copies)
 {
-    enum publish_outcome *outcomes = arena_array(&loop->received, count, sizeof(*outcomes));
-    while (outcomes != NULL && count > 0) {
-        enum status status =
-            message_bus_publish(loop->consumer->bus, copies, count, PUBLISH_TIMEOUT_MS, outcomes);
-        if (status == STATUS_OK && all_published(outcomes, count)) {
-            break;
+    size_t kept = 0;
+    for (size_t each = 0; each < copies->count; each++) {
+        if (copies->outcomes[each] == PUBLISHED) {
+            batch->climbed[copies->at[each]] = true;
+        } else {
+            copies->messages[kept] = copies->messages[each];
+            copies->at[kept++] = copies->at[each];
         }
+    }
+    copies->count = kept;
+}
+
+void consumer_copies_publish(struct consumer_loop *loop, struct consumer_batch *batch,
+                             struct consumer_copies *copies)
+{
+    enum status status = message_bus_publish(loop->consumer->bus, copies->messages, copies->count,
+                                             PUBLISH_TIMEOUT_MS, copies->outcomes);
+    keep_unsettled(batch, copies);
+    if (copies->count > 0) {
         consumer_note_bus(loop, status == STATUS_OK ? STATUS_REFUSED : status);
         log_line(LOG_WARNING, "the failure ladder does not take messages now",
                  log_text("queue", loop->consumer->queue),
-                 log_text("cause", status == STATUS_OK ? "returned or refused: declare the topology"
-                                                       : status_text(status)));
-        if (!consumer_rest(loop)) {
-            return false;
-        }
+                 log_int("messages", (int64_t)copies->count),
+                 log_text("cause", status == STATUS_OK
+                                       ? "returned or refused: a queue of it is full or missing"
+                                       : status_text(status)));
     }
-    return outcomes != NULL;
-}
-
-bool consumer_batch_climb(struct consumer_loop *loop, const struct consumer_batch *batch)
-{
-    struct message *copies = arena_array(&loop->received, batch->count, sizeof(*copies));
-    size_t count = 0;
-    return copies != NULL && list_copies(loop, batch, copies, &count) &&
-           publish_copies(loop, copies, count);
 }

@@ -35,6 +35,13 @@ static const struct metric_family lanes_served = {
     .name = "comanda_lanes",
     .help = "Lanes of its role that this process serves now.",
 };
+static const struct metric_family queue_age = {
+    .kind = METRIC_GAUGE,
+    .name = "comanda_queue_age_seconds",
+    .help = "How long the messages taken up last had waited since they were recorded; 0: the queue "
+            "is empty.",
+    .unit = 1000000,
+};
 
 void consumer_metrics_make(struct consumer_metrics *metrics, const char *queue)
 {
@@ -43,7 +50,8 @@ void consumer_metrics_make(struct consumer_metrics *metrics, const char *queue)
         .retried = metric_of(&messages_total, "queue", queue, "outcome", "retried", NULL),
         .dead = metric_of(&messages_total, "queue", queue, "outcome", "dead", NULL),
         .batch_messages = metric_of(&batch_messages, "queue", queue, NULL),
-        .batch_seconds = metric_of(&batch_seconds, "queue", queue, NULL)};
+        .batch_seconds = metric_of(&batch_seconds, "queue", queue, NULL),
+        .age = metric_of(&queue_age, "queue", queue, NULL)};
 }
 
 struct str consumer_metrics_label(struct str label)
@@ -82,6 +90,11 @@ void consumer_metrics_lanes(struct consumer_metrics *metrics, size_t served)
 void consumer_metrics_failed(struct consumer_metrics *metrics, bool dead)
 {
     metric_add(dead ? metrics->dead : metrics->retried, 1);
+}
+
+void consumer_metrics_age(struct consumer_metrics *metrics, int64_t age_us)
+{
+    metric_set(metrics->age, age_us);
 }
 
 void consumer_metrics_batch(struct consumer_metrics *metrics, size_t messages, int64_t took_us)

@@ -20,10 +20,18 @@ struct consumer_lanes {
     int64_t look_at_ms;
 };
 
+// How far the queue has been taken up, and what has been told of it.
+struct consumer_backlog {
+    struct log_cursor taken_up_to; // zero: nothing yet
+    int64_t tell_at_ms;
+    bool told; // that it is behind
+};
+
 struct consumer_loop {
     struct runtime *runtime;
     const struct consumer *consumer;
     struct str queue;
+    struct str serves; // the queue that it is one of
     struct str name;
     struct handler_run run;
     struct consumer_metrics metrics;
@@ -35,6 +43,7 @@ struct consumer_loop {
     int crashes_max;
     int64_t check_at_ms;
     struct consumer_lanes lanes;
+    struct consumer_backlog backlog;
 };
 
 // What came, and what became of it.
@@ -43,6 +52,16 @@ struct consumer_batch {
     struct incoming *incoming;
     struct message_result *results;
     bool *settled; // has its result
+    bool *climbed; // failed, and its copy is where it belongs
+    bool *given;   // acknowledged
+    size_t count;
+};
+
+// The copies of what failed that the broker has not confirmed yet.
+struct consumer_copies {
+    struct message *messages;
+    size_t *at; // of which message of the batch
+    enum publish_outcome *outcomes;
     size_t count;
 };
 
@@ -54,6 +73,13 @@ bool consumer_is_ready(struct consumer_loop *loop);
 
 // Waits until the servers are there; false: asked to end first.
 bool consumer_wait_until_ready(struct consumer_loop *loop);
+
+// Says that a worker is there for the queue.
+void consumer_backlog_attend(struct consumer_loop *loop);
+
+// The batch's fresh messages are read and about to be handled; or there was none to take.
+void consumer_backlog_took(struct consumer_loop *loop, const struct consumer_batch *batch);
+void consumer_backlog_empty(struct consumer_loop *loop);
 
 void consumer_note_bus(struct consumer_loop *loop, enum status status);
 
@@ -75,6 +101,12 @@ bool consumer_batch_make(struct consumer_loop *loop, struct consumer_batch *batc
 // was asked to end, or there is no memory.
 void consumer_batch_handle(struct consumer_loop *loop, struct consumer_batch *batch);
 
-// Publishes copies of what failed to the failure ladder. False: they are not there, and nothing may
-// be acknowledged but what was handled.
-bool consumer_batch_climb(struct consumer_loop *loop, const struct consumer_batch *batch);
+// Makes copies of what failed, for the failure ladder. False: no memory, and only what was handled
+// may be acknowledged.
+bool consumer_copies_make(struct consumer_loop *loop, const struct consumer_batch *batch,
+                          struct consumer_copies *copies);
+
+// Publishes them once. Those that the broker confirms have climbed, and are copied no second time;
+// the others stay for the next try.
+void consumer_copies_publish(struct consumer_loop *loop, struct consumer_batch *batch,
+                             struct consumer_copies *copies);

@@ -22,7 +22,11 @@ bool consumer_is_ready(struct consumer_loop *loop)
 {
     const struct consumer *consumer = loop->consumer;
     loop->check_at_ms = runtime_monotonic_ms() + CHECK_EVERY_MS;
-    return consumer->ready == NULL || consumer->ready(loop->runtime, consumer->dependencies);
+    bool ready = consumer->ready == NULL || consumer->ready(loop->runtime, consumer->dependencies);
+    if (ready) {
+        consumer_backlog_attend(loop);
+    }
+    return ready;
 }
 
 bool consumer_wait_until_ready(struct consumer_loop *loop)

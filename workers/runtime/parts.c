@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "infrastructure/postgres/backlog_register_postgres.h"
 #include "infrastructure/postgres/connection.h"
 #include "infrastructure/postgres/event_store_postgres.h"
 #include "infrastructure/postgres/lane_members_postgres.h"
@@ -34,6 +35,8 @@ static void open_postgres(struct parts *parts, const struct settings *settings)
     parts->members = parts->postgres == NULL ? NULL : lane_members_postgres_new(parts->postgres);
     parts->suspects =
         parts->postgres == NULL ? NULL : suspect_register_postgres_new(parts->postgres);
+    parts->backlog =
+        parts->postgres == NULL ? NULL : backlog_register_postgres_new(parts->postgres);
 }
 
 void parts_need_postgres(struct runtime *runtime)
@@ -52,8 +55,8 @@ void parts_make_or_exit(struct parts *parts, struct runtime *runtime, const char
     parts->amqp = amqp_settings_read(settings, &parts->arena);
     parts->amqp.prefetch = (int)settings_int(settings, "COMANDA_PREFETCH");
     parts->bus = message_bus_rabbitmq_new(&parts->amqp, str_from(queue));
-    if (parts->store == NULL || parts->suspects == NULL || parts->members == NULL ||
-        parts->bus == NULL) {
+    if (parts->store == NULL || parts->suspects == NULL || parts->backlog == NULL ||
+        parts->members == NULL || parts->bus == NULL) {
         log_line(LOG_ERROR, "no memory for the connections");
         exit(EXIT_FAILURE);
     }
@@ -63,6 +66,7 @@ void parts_make_or_exit(struct parts *parts, struct runtime *runtime, const char
 void parts_free(struct parts *parts)
 {
     message_bus_rabbitmq_free(parts->bus);
+    backlog_register_postgres_free(parts->backlog);
     suspect_register_postgres_free(parts->suspects);
     lane_members_postgres_free(parts->members);
     event_store_postgres_free(parts->store);
@@ -199,6 +203,7 @@ struct consumer parts_consumer(struct parts *parts, const char *queue)
                              .suspects = parts->suspects,
                              .members = has_lanes(str_from(queue)) ? parts->members : NULL,
                              .lanes_there = lanes_there,
+                             .backlog = parts->backlog,
                              .ready = parts_ready,
                              .dependencies = parts,
                              .bus_cause = bus_cause,

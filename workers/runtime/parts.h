@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "application/ports/backlog_register.h"
 #include "application/ports/event_store.h"
 #include "application/ports/lane_members.h"
 #include "application/ports/message_bus.h"
@@ -19,6 +20,7 @@ struct parts {
     struct postgres *postgres;
     struct event_store *store;
     struct suspect_register *suspects;
+    struct backlog_register *backlog;
     struct message_bus_rabbitmq *bus;
     struct rabbitmq_settings amqp;
     struct arena arena; // of the settings' texts

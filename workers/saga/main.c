@@ -20,7 +20,7 @@
 #define SAGA_QUEUE "comanda.saga"
 #define SUBJECT_QUEUE "comanda.ordering"
 
-enum { STATE_BYTES_MAX = 64 * 1024 };
+enum { STATE_BYTES_MAX = 64 * 1024, PATIENCE_BYTES_MAX = 1024 * 1024 };
 
 struct saga_work {
     struct handler_run run;
@@ -60,6 +60,21 @@ static struct handler_run saga_run(const struct settings *settings, struct parts
         .pause_context = parts};
 }
 
+static struct saga_patience patience_or_exit(const struct settings *settings,
+                                             const struct saga_definitions *definitions)
+{
+    static struct arena arena; // until the process ends
+    struct saga_patience patience;
+    int32_t patience_s = (int32_t)(settings_int(settings, "COMANDA_SAGA_PATIENCE") / 1000);
+    arena_init(&arena, 16 * 1024, PATIENCE_BYTES_MAX);
+    if (saga_patience_make(&patience, definitions, STR(SAGA_QUEUE), patience_s, &arena) !=
+        STATUS_OK) {
+        log_line(LOG_ERROR, "no memory for the sagas");
+        exit(EXIT_FAILURE);
+    }
+    return patience;
+}
+
 int main(int argc, char **argv)
 {
     const struct setting_table table = {
@@ -91,7 +106,8 @@ int main(int argc, char **argv)
     sagas.dependencies = &work.versions;
     struct consumer subjects = parts_consumer(&subject_parts, SUBJECT_QUEUE);
     subjects.handler = &subject;
-    struct saga_timers timers = {&timer_parts, &saga.handler};
+    struct saga_patience patience = patience_or_exit(settings, definitions);
+    struct saga_timers timers = {&timer_parts, &saga.handler, &patience};
     struct saga_watch watch = {&watch_parts, definitions};
     const struct runtime_loop loops[] = {{"saga", consumer_run, &sagas},
                                          {"ordering", consumer_run, &subjects},

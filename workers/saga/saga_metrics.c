@@ -40,6 +40,12 @@ static const struct metric_family sagas_not_loaded = {
     .help = "Running sagas whose version of the definition this process has not.",
 };
 
+static const struct metric_family timers_put_off = {
+    .kind = METRIC_COUNTER,
+    .name = "comanda_timers_put_off_total",
+    .help = "Timers of steps that were put off, since their command or its reply still waits.",
+};
+
 static const char *const outcomes[] = {"started", "completed", "compensating", "compensated",
                                        "parked",  "retried",   "aborted"};
 enum { OUTCOMES = sizeof outcomes / sizeof *outcomes };
@@ -55,6 +61,7 @@ void saga_metrics_start(void)
         metric_add(series(i), 0);
     }
     metric_add(metric_of(&looks_failed, NULL), 0);
+    saga_metrics_put_off(0);
     saga_metrics_not_loaded(0);
 }
 
@@ -87,6 +94,11 @@ void saga_metrics_not_watched(void)
     metric_unset(metric_of(&sagas_missing, NULL));
     metric_unset(metric_of(&watch_behind, NULL));
     metric_add(metric_of(&looks_failed, NULL), 1);
+}
+
+void saga_metrics_put_off(size_t timers)
+{
+    metric_add(metric_of(&timers_put_off, NULL), (int64_t)timers);
 }
 
 void saga_metrics_not_loaded(int64_t sagas)

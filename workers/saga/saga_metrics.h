@@ -15,6 +15,9 @@ void saga_metrics_start(void);
 // aborted.
 void saga_metrics_count(const struct message_result *results, size_t count);
 
+// Timers that were put off, since their command or its reply still waits.
+void saga_metrics_put_off(size_t timers);
+
 // Running sagas whose definition this process has not.
 void saga_metrics_not_loaded(int64_t sagas);
 

@@ -17,6 +17,8 @@ static const struct setting saga_items[] = {
      "How often a step is asked before it is undone or parked; 0 for what the definition says"},
     {"COMANDA_SAGA_TIMEOUT", SETTING_MS, "0ms", 0, (int64_t)SAGA_TIMEOUT_S_MAX * 1000, NULL,
      "How long each step may take, in whole seconds; 0 for what the definition says"},
+    {"COMANDA_SAGA_PATIENCE", SETTING_MS, "10m", 1000, (int64_t)SAGA_TIMEOUT_S_MAX * 1000, NULL,
+     "How long a step whose command still waits in a queue may wait in all, in whole seconds"},
     {"COMANDA_TIMER_POLL", SETTING_MS, "250ms", 10, 60000, NULL,
      "How often due timers are looked for while there are none"},
     {"COMANDA_TIMER_BATCH", SETTING_INTEGER, "128", 1, HANDLER_BATCH_MAX, NULL,
@@ -44,12 +46,31 @@ static bool fit_ladder(const struct settings *settings, const struct saga_defini
     return true;
 }
 
+static bool outlasts_steps(const struct settings *settings,
+                           const struct saga_definitions *definitions, struct arena *arena,
+                           struct str *fault)
+{
+    int64_t patience_s = settings_int(settings, "COMANDA_SAGA_PATIENCE") / 1000;
+    for (size_t i = 0; i < definitions->count; i++) {
+        struct str cause = STR("");
+        if (!saga_definition_fits_patience(&definitions->items[i], patience_s, arena, &cause)) {
+            *fault = arena_printf(arena, "COMANDA_SAGA_PATIENCE: %.*s", STR_FMT(cause));
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool check(const struct settings *settings, struct arena *arena, struct str *fault)
 {
     struct buffer faults;
     struct arena scratch;
     if (settings_int(settings, "COMANDA_SAGA_TIMEOUT") % 1000 != 0) {
         *fault = STR("COMANDA_SAGA_TIMEOUT: wants whole seconds, such as 20s");
+        return false;
+    }
+    if (settings_int(settings, "COMANDA_SAGA_PATIENCE") % 1000 != 0) {
+        *fault = STR("COMANDA_SAGA_PATIENCE: wants whole seconds, such as 600s");
         return false;
     }
     arena_init(&scratch, 256 * 1024, SAGAS_BYTES_MAX);
@@ -66,6 +87,7 @@ static bool check(const struct settings *settings, struct arena *arena, struct s
     if (!fine) {
         *fault = arena_printf(arena, "COMANDA_SAGAS: %.*s", STR_FMT(found));
     }
+    fine = fine && outlasts_steps(settings, definitions, arena, fault);
     arena_free(&scratch);
     return fine;
 }

@@ -5,9 +5,9 @@
 #include "application/saga/definition.h"
 #include "infrastructure/config/settings.h"
 
-// COMANDA_SAGAS, COMANDA_SAGA_ATTEMPTS, COMANDA_SAGA_TIMEOUT, COMANDA_TIMER_POLL,
-// COMANDA_TIMER_BATCH, COMANDA_TIMER_CLAIM. Checked together with the ladder's delays: the files
-// are read, and the ladder outlasts every step that has a limit.
+// COMANDA_SAGAS, COMANDA_SAGA_ATTEMPTS, COMANDA_SAGA_TIMEOUT, COMANDA_SAGA_PATIENCE,
+// COMANDA_TIMER_POLL, COMANDA_TIMER_BATCH, COMANDA_TIMER_CLAIM. Checked together with the ladder's
+// delays: the files are read, and the ladder and the patience outlast every step that has a limit.
 extern const struct setting_group saga_settings;
 
 // The definitions that the settings name; they live until the process ends. Exits 1 on no memory:

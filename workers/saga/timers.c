@@ -7,6 +7,7 @@
 
 #include "application/saga/saga_handler.h"
 #include "base/backoff.h"
+#include "infrastructure/postgres/saga_patience.h"
 #include "infrastructure/telemetry/log.h"
 #include "saga_metrics.h"
 
@@ -22,6 +23,7 @@ struct loop {
     struct runtime *runtime;
     const struct saga_timers *timers;
     struct handler_run run;
+    const struct saga_patience *patience;
     struct arena arena;
     struct backoff backoff;
     size_t batch_max;
@@ -35,6 +37,7 @@ static struct loop start(struct runtime *runtime, const struct saga_timers *time
     struct loop loop = {
         .runtime = runtime,
         .timers = timers,
+        .patience = timers->patience,
         .run = {.handler = timers->handler,
                 .store = timers->parts->store,
                 .limits = {.contention_ms = (int)settings_int(settings, "COMANDA_CONTENTION"),
@@ -62,22 +65,33 @@ static void log_failed(const struct incoming *timer, const struct message_result
              log_str("cause", result->cause));
 }
 
+// Those whose step has been silent; the others wait on.
 static enum status fire(struct loop *loop, const struct timer *timers, size_t count)
 {
     const struct message_result *results = NULL;
     struct incoming *messages = arena_array(&loop->arena, count, sizeof *messages);
-    if (messages == NULL) {
+    enum timer_fate *fates = arena_array(&loop->arena, count, sizeof *fates);
+    size_t firing = 0;
+    if (messages == NULL || fates == NULL) {
         return STATUS_NO_MEMORY;
     }
-    for (size_t at = 0; at < count; at++) {
-        messages[at] = saga_timer_message(&timers[at], runtime_now());
+    enum status status = saga_patience_ask(loop->patience, loop->timers->parts->postgres, timers,
+                                           count, &loop->arena, fates);
+    for (size_t at = 0; status == STATUS_OK && at < count; at++) {
+        if (fates[at] != TIMER_WAITS) {
+            messages[firing++] =
+                saga_timer_message(&timers[at], fates[at] == TIMER_SPENT, runtime_now());
+        }
     }
-    enum status status = handler_run_batch(&loop->run, messages, count, &loop->arena, &results);
+    if (status == STATUS_OK && firing > 0) {
+        status = handler_run_batch(&loop->run, messages, firing, &loop->arena, &results);
+    }
     if (status != STATUS_OK) {
         return status;
     }
-    saga_metrics_count(results, count);
-    for (size_t at = 0; at < count; at++) {
+    saga_metrics_put_off(count - firing);
+    saga_metrics_count(results, firing);
+    for (size_t at = 0; at < firing; at++) {
         if (results[at].outcome != MESSAGE_HANDLED) {
             log_failed(&messages[at], &results[at]);
         }

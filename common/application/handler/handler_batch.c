@@ -244,6 +244,15 @@ const struct effect_request *handler_batch_effects(struct handler_batch *batch, 
     return batch->effects;
 }
 
+static void fail_effect(struct handler_batch *batch, struct batch_message *message, bool unknown)
+{
+    const char *why = unknown ? "this daemon has no provider for it" : "no answer";
+    struct str cause =
+        arena_printf(batch->arena, "%.*s: %s", STR_FMT(message->asked.operation), why);
+    handler_batch_finish(batch, message, unknown ? MESSAGE_POISON : MESSAGE_TRANSIENT,
+                         cause.data == NULL ? str_from(why) : cause);
+}
+
 void handler_batch_take_effects(struct handler_batch *batch, const struct effect_result *results)
 {
     for (size_t at = 0; at < batch->effect_count; at++) {
@@ -251,24 +260,9 @@ void handler_batch_take_effects(struct handler_batch *batch, const struct effect
         if (results[at].answered) {
             message->answered = true;
             message->answer = results[at].answer;
-            continue;
+        } else {
+            fail_effect(batch, message, results[at].unknown);
         }
-        struct str cause =
-            arena_printf(batch->arena, "%.*s: no answer", STR_FMT(message->asked.operation));
-        handler_batch_finish(batch, message, MESSAGE_TRANSIENT,
-                             cause.data == NULL ? STR("no answer") : cause);
-    }
-    batch->effect_count = 0;
-}
-
-void handler_batch_refuse_effects(struct handler_batch *batch)
-{
-    for (size_t at = 0; at < batch->effect_count; at++) {
-        struct batch_message *message = &batch->messages[batch->effect_messages[at]];
-        struct str cause = arena_printf(batch->arena, "%.*s: this daemon has no provider for it",
-                                        STR_FMT(message->asked.operation));
-        handler_batch_finish(batch, message, MESSAGE_POISON,
-                             cause.data == NULL ? STR("no provider") : cause);
     }
     batch->effect_count = 0;
 }

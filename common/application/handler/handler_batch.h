@@ -71,9 +71,6 @@ const struct append_item *handler_batch_items(struct handler_batch *batch, size_
 void handler_batch_take_verdicts(struct handler_batch *batch,
                                  const struct append_verdict *verdicts);
 
-// The runner knows no such operation: the messages that asked are poison.
-void handler_batch_refuse_effects(struct handler_batch *batch);
-
 // A step failed as a whole (server away, unknown outcome): every message not yet done is transient.
 // After STATUS_UNKNOWN too: the inbox makes a redelivery harmless. It wants nothing from then on.
 void handler_batch_fail(struct handler_batch *batch, enum status status);

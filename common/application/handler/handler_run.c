@@ -22,6 +22,20 @@ static enum status bring_streams(const struct handler_run *run, struct handler_b
     return status;
 }
 
+// A daemon without a provider knows no operation at all.
+static enum status perform(const struct handler_run *run, const struct effect_request *requests,
+                           size_t count, struct arena *arena, struct effect_result *results)
+{
+    if (run->effects != NULL) {
+        return effect_runner_perform(run->effects, requests, count, run->effect_timeout_ms, arena,
+                                     results);
+    }
+    for (size_t at = 0; at < count; at++) {
+        results[at] = (struct effect_result){.unknown = true};
+    }
+    return STATUS_OK;
+}
+
 // A provider that cannot be asked at all is silent to each message; the ladder gives it time.
 static enum status bring_effects(const struct handler_run *run, struct handler_batch *batch,
                                  struct arena *arena)
@@ -32,16 +46,9 @@ static enum status bring_effects(const struct handler_run *run, struct handler_b
     if (results == NULL) {
         return STATUS_NO_MEMORY;
     }
-    enum status status = run->effects == NULL
-                             ? STATUS_INVALID
-                             : effect_runner_perform(run->effects, requests, count,
-                                                     run->effect_timeout_ms, arena, results);
-    if (status == STATUS_INVALID) {
-        handler_batch_refuse_effects(batch);
-        return STATUS_OK;
-    }
+    enum status status = perform(run, requests, count, arena, results);
     for (size_t at = 0; status != STATUS_OK && at < count; at++) {
-        results[at].answered = false;
+        results[at] = (struct effect_result){.answered = false};
     }
     handler_batch_take_effects(batch, results);
     return STATUS_OK;

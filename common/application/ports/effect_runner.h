@@ -11,13 +11,14 @@
 
 struct effect_result {
     bool answered; // false: transient; the message goes down the failure ladder
+    bool unknown;  // this runner has no such operation, and will not have it in a minute
     struct effect_answer answer;
 };
 
 struct effect_runner;
 
-// Performs all requests within timeout_ms altogether; none holds up another. STATUS_INVALID: an
-// operation that this runner does not know.
+// Performs all requests within timeout_ms altogether; none holds up another, an unknown one
+// neither. A failure stands for all of them: none was answered.
 typedef enum status effect_runner_perform_fn(struct effect_runner *runner,
                                              const struct effect_request *requests, size_t count,
                                              int timeout_ms, struct arena *arena,

@@ -30,20 +30,24 @@ struct message {
     struct str body;
     uint16_t lane; // of a command that has one (command_lane.h), for who publishes it; 0: none
     struct message_attempts attempts;
+    bool optional;         // nobody needs to want it: dropped then, which counts as PUBLISHED
     uint64_t delivery_tag; // set by receive
     bool redelivered;
 };
 
 enum publish_outcome {
     PUBLISHED, // confirmed by the broker
-    RETURNED,  // mandatory and nobody took it: the topology is broken
-    NACKED,    // the broker says no, for now
+    RETURNED,  // nobody took it, and it is not optional
+    NACKED,    // the broker says no, for now: a queue is full, or it ails
+    UNSETTLED, // nobody knows: it may have arrived
 };
 
 struct message_bus;
 
-// Publishes with mandatory and persistent set and waits for all confirms, at most timeout_ms.
-// STATUS_UNAVAILABLE, STATUS_TIMEOUT: some may have arrived; publish all again. outcomes: one each.
+// Publishes (persistent; mandatory but what is optional) and waits for all confirms, at most
+// timeout_ms.
+// outcomes: one each, after a failure (STATUS_UNAVAILABLE, STATUS_TIMEOUT) as far as they are
+// known, the rest UNSETTLED.
 typedef enum status message_bus_publish_fn(struct message_bus *bus, const struct message *messages,
                                            size_t count, int timeout_ms,
                                            enum publish_outcome *outcomes) MUST_CHECK;

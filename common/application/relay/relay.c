@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "application/relay/relay_flight.h"
 #include "application/relay/relay_rest.h"
 
 struct relay {
@@ -14,6 +15,8 @@ struct relay {
     bool stopping;
     bool stopped;
     bool crowded; // the bus took less than it was offered
+    bool refused; // the broker said no, and yes to nothing since
+    bool wary;    // each read waits for the outcomes of the one before, until it is large again
     struct relay_rest rest;
     int wait_ms;
     size_t read_limit;
@@ -30,11 +33,7 @@ struct relay {
     size_t row_count;
     size_t sent;
 
-    // A ring: ends of what was sent and has no outcome yet, oldest first.
-    struct log_cursor flight[RELAY_IN_FLIGHT_MAX];
-    size_t flight_first;
-    size_t flight_count;
-    size_t given_up; // outcomes that are still to come, of what was sent before a failure
+    struct relay_flight flight;
 
     int64_t acquire_at;
     int64_t renew_at;
@@ -71,19 +70,10 @@ static uint32_t next_random(struct relay *relay)
     return relay->random;
 }
 
-static bool comes_after(struct log_cursor left, struct log_cursor right)
-{
-    if (left.epoch != right.epoch) {
-        return left.epoch > right.epoch;
-    }
-    return left.tx != right.tx ? left.tx > right.tx : left.position > right.position;
-}
-
 // Nothing read or sent counts any more; publishing begins again after `from`.
 static void go_back(struct relay *relay, struct log_cursor from)
 {
-    relay->given_up += relay->flight_count;
-    relay->flight_count = 0;
+    relay_flight_give_up(&relay->flight);
     relay->row_count = 0;
     relay->sent = 0;
     relay->crowded = false;
@@ -107,6 +97,17 @@ static void mend(struct relay *relay, int64_t now_ms)
     relay->topology_at = relay->retry_at;
 }
 
+// The broker has no room, or ails: from the last confirmed row again, one row first, so that those
+// behind it are not sent to other queues each time that it says no.
+static void wait_for_room(struct relay *relay, int64_t now_ms)
+{
+    go_back(relay, relay->confirmed);
+    retry_later(relay, now_ms);
+    relay->read_limit = 1;
+    relay->refused = true;
+    relay->wary = true;
+}
+
 // The lease or the log failed us: lead anew, or let another.
 static void step_down(struct relay *relay, int64_t now_ms)
 {
@@ -118,7 +119,7 @@ static void step_down(struct relay *relay, int64_t now_ms)
 
 static bool checkpoint_is_due(const struct relay *relay, int64_t now_ms)
 {
-    return comes_after(relay->confirmed, relay->checkpointed) &&
+    return relay_flight_is_past(relay->confirmed, relay->checkpointed) &&
            (now_ms >= relay->checkpoint_at || relay->stopping);
 }
 
@@ -137,7 +138,7 @@ static int64_t earlier(int64_t left, int64_t right)
 
 static enum relay_want next_to_stop(struct relay *relay, int64_t now_ms)
 {
-    if (relay->flight_count > 0 && now_ms < relay->give_up_at) {
+    if (relay->flight.count > 0 && now_ms < relay->give_up_at) {
         return wait_until(relay, RELAY_WANT_OUTCOMES, relay->give_up_at, now_ms);
     }
     return checkpoint_is_due(relay, now_ms) ? RELAY_WANT_CHECKPOINT : RELAY_WANT_RELEASE;
@@ -146,7 +147,8 @@ static enum relay_want next_to_stop(struct relay *relay, int64_t now_ms)
 static bool has_room_to_read(const struct relay *relay)
 {
     return relay->sent == relay->row_count &&
-           relay->flight_count + relay->settings.batch <= RELAY_IN_FLIGHT_MAX;
+           relay->flight.count + relay->settings.batch <= RELAY_IN_FLIGHT_MAX &&
+           (!relay->wary || relay->flight.count == 0);
 }
 
 // Nothing to say to anyone: hears outcomes until something is due.
@@ -160,7 +162,7 @@ static enum relay_want listen(struct relay *relay, int64_t now_ms)
     } else if (has_room_to_read(relay)) {
         then = earlier(then, rest->read_at);
     }
-    if (comes_after(relay->confirmed, relay->checkpointed)) {
+    if (relay_flight_is_past(relay->confirmed, relay->checkpointed)) {
         then = earlier(then, relay->checkpoint_at);
     }
     return wait_until(relay, rest->asleep ? RELAY_WANT_BELL : RELAY_WANT_OUTCOMES, then, now_ms);
@@ -171,7 +173,7 @@ static enum relay_want listen(struct relay *relay, int64_t now_ms)
 static enum relay_want next_to_read(struct relay *relay, int64_t now_ms)
 {
     const struct relay_rest *rest = &relay->rest;
-    bool idle = relay->sent == relay->row_count && relay->flight_count == 0;
+    bool idle = relay->sent == relay->row_count && relay->flight.count == 0;
     bool due = now_ms >= rest->read_at;
     if (rest->told && !rest->asleep && relay->row_count > 0) {
         return RELAY_WANT_WAKE;
@@ -305,9 +307,8 @@ static void skip_to(struct relay *relay, struct log_cursor at)
 {
     if (relay->row_count > 0) {
         relay->ends[relay->row_count - 1] = at;
-    } else if (relay->flight_count > 0) {
-        size_t last = (relay->flight_first + relay->flight_count - 1) % RELAY_IN_FLIGHT_MAX;
-        relay->flight[last] = at;
+    } else if (relay->flight.count > 0) {
+        relay_flight_extend(&relay->flight, at);
     } else {
         relay->confirmed = at;
     }
@@ -328,6 +329,7 @@ static void set_next_limit(struct relay *relay)
 {
     size_t doubled = 2 * relay->read_limit;
     relay->read_limit = doubled < relay->settings.batch ? doubled : relay->settings.batch;
+    relay->wary = relay->wary && relay->read_limit < relay->settings.batch;
 }
 
 void relay_take_no_memory(struct relay *relay, int64_t now_ms)
@@ -398,58 +400,60 @@ size_t relay_sent(const struct relay *relay)
 void relay_take_sent(struct relay *relay, enum status status, size_t taken, int64_t now_ms)
 {
     if (status != STATUS_OK) {
-        relay->flight_count = 0; // void with the connection: no outcome will come
-        relay->given_up = 0;
+        relay_flight_lose(&relay->flight);
         mend(relay, now_ms);
         return;
     }
     for (size_t i = 0; i < taken; i++) {
-        size_t at = (relay->flight_first + relay->flight_count) % RELAY_IN_FLIGHT_MAX;
-        relay->flight[at] = relay->ends[relay->sent++];
-        relay->flight_count++;
+        relay_flight_add(&relay->flight, relay->ends[relay->sent++]);
     }
     relay->crowded = relay->sent < relay->row_count;
 }
 
 static void confirm_oldest(struct relay *relay)
 {
-    relay->confirmed = relay->flight[relay->flight_first];
-    relay->flight_first = (relay->flight_first + 1) % RELAY_IN_FLIGHT_MAX;
-    relay->flight_count--;
+    relay->confirmed = relay_flight_take(&relay->flight);
+    relay->refused = false;
     backoff_reset(&relay->settings.retry);
 }
 
 static void take_outcome(struct relay *relay, enum publish_outcome outcome, int64_t now_ms)
 {
-    if (relay->given_up > 0) {
-        relay->given_up--;
+    if (relay->flight.given_up > 0) {
+        relay->flight.given_up--;
         return;
     }
-    if (relay->flight_count == 0) {
+    if (relay->flight.count == 0) {
         return; // nobody asked
     }
     if (outcome == PUBLISHED) {
         confirm_oldest(relay);
         return;
     }
-    // Returned: the topology is broken. Refused: a queue is full or the broker ails.
-    relay->flight_count--;
-    relay->flight_first = (relay->flight_first + 1) % RELAY_IN_FLIGHT_MAX;
-    mend(relay, now_ms);
+    (void)relay_flight_take(&relay->flight);
+    if (outcome == NACKED) {
+        wait_for_room(relay, now_ms);
+    } else {
+        mend(relay, now_ms); // returned, though ours: the topology is broken
+    }
 }
 
 void relay_take_outcomes(struct relay *relay, enum status status,
                          const enum publish_outcome *outcomes, size_t count, int64_t now_ms)
 {
     if (status != STATUS_OK) {
-        relay->flight_count = 0;
-        relay->given_up = 0;
+        relay_flight_lose(&relay->flight);
         mend(relay, now_ms);
         return;
     }
     for (size_t i = 0; i < count; i++) {
         take_outcome(relay, outcomes[i], now_ms);
     }
+}
+
+bool relay_heard(const struct relay *relay, size_t at, struct log_cursor *before)
+{
+    return relay_flight_heard(&relay->flight, at, relay->confirmed, before);
 }
 
 struct log_cursor relay_confirmed(const struct relay *relay)
@@ -478,5 +482,10 @@ int64_t relay_fence(const struct relay *relay)
 
 size_t relay_in_flight(const struct relay *relay)
 {
-    return relay->flight_count;
+    return relay->flight.count;
+}
+
+bool relay_refused(const struct relay *relay)
+{
+    return relay->refused;
 }

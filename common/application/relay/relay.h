@@ -18,10 +18,7 @@
 #include "base/backoff.h"
 #include "base/status.h"
 
-enum {
-    RELAY_BATCH_MAX = 1024,     // rows of one read
-    RELAY_IN_FLIGHT_MAX = 4096, // sent and without an outcome
-};
+enum { RELAY_BATCH_MAX = 1024 }; // rows of one read
 
 enum relay_want {
     RELAY_WANT_LEASE,      // acquire the lease → relay_take_lease
@@ -115,6 +112,10 @@ void relay_take_sent(struct relay *relay, enum status status, size_t taken, int6
 void relay_take_outcomes(struct relay *relay, enum status status,
                          const enum publish_outcome *outcomes, size_t count, int64_t now_ms);
 
+// Before relay_take_outcomes: the row that the outcome `at` of those heard is about is the first
+// one after *before. False: it is about none that still counts.
+bool relay_heard(const struct relay *relay, size_t at, struct log_cursor *before);
+
 // The last row before which everything is confirmed.
 struct log_cursor relay_confirmed(const struct relay *relay);
 
@@ -124,3 +125,6 @@ void relay_stop(struct relay *relay, int64_t now_ms);
 bool relay_leads(const struct relay *relay);
 int64_t relay_fence(const struct relay *relay);
 size_t relay_in_flight(const struct relay *relay);
+
+// Has the broker refused the last message that it was given: a queue is full, or it ails?
+bool relay_refused(const struct relay *relay);

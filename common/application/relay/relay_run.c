@@ -2,6 +2,8 @@
 // Drives the relay through blocking ports, a step at a time.
 #include "application/relay/relay_run.h"
 
+#include "application/relay/relay_aside.h"
+
 enum {
     ARENA_BLOCK = 2 * 1024 * 1024, // a usual batch fits, so that its memory is used again
     OUTCOMES_MAX = 1024
@@ -13,12 +15,14 @@ void relay_run_init(struct relay_run *run, const struct relay_ports *ports, stru
     *run = (struct relay_run){.ports = *ports, .relay = relay};
     arena_init(&run->rows, ARENA_BLOCK, memory_max);
     arena_init(&run->bodies, ARENA_BLOCK, memory_max);
+    arena_init(&run->put_aside, ARENA_BLOCK, memory_max);
 }
 
 void relay_run_free(struct relay_run *run)
 {
     arena_free(&run->rows);
     arena_free(&run->bodies);
+    arena_free(&run->put_aside);
 }
 
 static void acquire(struct relay_run *run, struct relay_step *step, int64_t now_ms)
@@ -40,6 +44,8 @@ static enum status encode_all(struct relay_run *run)
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         struct message *message = &run->messages[i];
         status = run->ports.encode(rows[i], &run->bodies, message);
+        message->optional = status == STATUS_OK && rows[i]->kind == RECORD_EVENT &&
+                            !run->ports.wanted(run->ports.context, message);
         if (status == STATUS_OK && message->lane != 0 && run->ports.by_lane != NULL) {
             status = run->ports.by_lane(run->ports.context, &run->bodies, message);
         }
@@ -68,8 +74,9 @@ static void send(struct relay_run *run, struct relay_step *step, int64_t now_ms)
     size_t count;
     size_t sent = relay_sent(run->relay);
     relay_rows(run->relay, &count);
-    step->sent = run->messages + sent;
-    step->status = message_bus_offer(run->ports.bus, step->sent, count - sent, &step->count);
+    step->status =
+        message_bus_offer(run->ports.bus, run->messages + sent, count - sent, &step->count);
+    run->seen.sent = run->seen.sent || step->status != STATUS_OK || step->count > 0;
     relay_take_sent(run->relay, step->status, step->count, now_ms);
 }
 
@@ -78,6 +85,9 @@ static void hear(struct relay_run *run, struct relay_step *step, int wait_ms, in
     enum publish_outcome outcomes[OUTCOMES_MAX];
     step->status =
         message_bus_settle(run->ports.bus, wait_ms, OUTCOMES_MAX, outcomes, &step->count);
+    if (step->status == STATUS_OK) {
+        relay_put_aside(run, outcomes, step);
+    }
     relay_take_outcomes(run->relay, step->status, outcomes, step->count, now_ms);
 }
 
@@ -103,7 +113,8 @@ static void say_asleep(struct relay_run *run, struct relay_step *step, int64_t n
 static void look(struct relay_run *run, struct relay_step *step, int64_t now_ms)
 {
     bool mended = false;
-    step->status = run->ports.look(run->ports.context, &mended);
+    step->status = run->ports.look(run->ports.context, run->seen, &mended);
+    run->seen = step->status == STATUS_OK ? (struct relay_seen){.sent = false} : run->seen;
     step->count = mended;
     relay_take_topology(run->relay, step->status, mended, now_ms);
 }

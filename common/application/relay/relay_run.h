@@ -12,6 +12,12 @@
 #include "application/relay/relay.h"
 #include "base/arena.h"
 
+// What has happened since the topology was last found whole.
+struct relay_seen {
+    bool sent;     // anything
+    bool returned; // something that we want came back
+};
+
 // What it works with. name: of the lease; holder: who we are, for people; stale_s: a lease not
 // renewed for so long is taken over.
 struct relay_ports {
@@ -28,8 +34,16 @@ struct relay_ports {
     // Sends a message that has a lane by it, if anybody serves it now; context is below. NULL:
     // none.
     enum status (*by_lane)(void *context, struct arena *arena, struct message *message);
-    // Sees that exchanges and queues are there; *mended: something was missing and is made anew.
-    enum status (*look)(void *context, bool *mended);
+    // Is there anybody of ours who wants it? What is ours and comes back means that the topology is
+    // broken; of what is not, an event is dropped by the broker, and a command or a reply that
+    // comes back is put aside: copied, with a cause, to `aside_key` of the default exchange over a
+    // bus of its own.
+    bool (*wanted)(void *context, const struct message *message);
+    struct message_bus *aside;
+    struct str aside_key;
+    // Sees that exchanges, queues and bindings are there; *mended: something was missing and is
+    // made anew.
+    enum status (*look)(void *context, struct relay_seen seen, bool *mended);
     void *context;
 };
 
@@ -39,14 +53,18 @@ struct relay_run {
     struct arena rows;
     struct arena bodies;
     struct message *messages; // one a row to publish
+    struct arena put_aside;   // what came back and is nobody's, for one step
+    struct relay_seen seen;
 };
 
 // What was just done, for logs and metrics.
 struct relay_step {
     enum relay_want want;
     enum status status;
-    size_t count;               // rows read, messages taken, outcomes
-    const struct message *sent; // SEND: the first of the taken ones
+    size_t count;                // rows read, messages taken, outcomes
+    size_t returned;             // OUTCOMES: came back from the broker
+    size_t aside_count;          // of them, nobody's: put aside, or lying in the log alone
+    const struct message *aside; // the first of those, until the next step
 };
 
 // relay stays the caller's. memory_max: bytes for the rows of one read, and the same for their

@@ -145,9 +145,10 @@ static struct saga_decision on_refused(const struct standing *standing,
                : park();
 }
 
-static struct saga_decision on_timer(const struct standing *standing)
+static struct saga_decision on_timer(const struct standing *standing,
+                                     const struct saga_input *input)
 {
-    if (standing->call->ask_without_limit || attempts_left(standing)) {
+    if (standing->call->ask_without_limit || (attempts_left(standing) && !input->spent)) {
         return ask_again(standing);
     }
     return goes_forward(standing) ? timed_out(standing) : park();
@@ -218,7 +219,7 @@ static struct saga_decision decide_running(const struct standing *standing,
     case SAGA_ON_REFUSED:
         return current ? on_refused(standing, input) : ignore();
     case SAGA_ON_TIMER:
-        return current ? on_timer(standing) : ignore();
+        return current ? on_timer(standing, input) : ignore();
     case SAGA_ON_RETRY:
         return saga_is_parked(standing->definition, standing->state)
                    ? ask_afresh(standing)

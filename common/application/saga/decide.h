@@ -30,6 +30,7 @@ struct saga_input {
     struct saga_at at; // of a reply or a timer: what it is for; a reply's attempt does not matter
     struct str code;   // of a refusal
     struct str detail;
+    bool spent; // of a timer: the step has had all the time that one gets; its attempts are over
 };
 
 enum saga_move {

@@ -194,6 +194,35 @@ bool saga_definition_fits_ladder(const struct saga_definition *definition, const
     return true;
 }
 
+static bool call_is_outlasted(const struct saga_definition *definition,
+                              const struct saga_call *call, int64_t patience_s, struct arena *arena,
+                              struct str *cause)
+{
+    int64_t attempts = call->ask_without_limit ? 1 : definition->attempts;
+    int64_t needed_s = attempts * call->timeout_s;
+    if (call->name.len == 0 || patience_s > needed_s) {
+        return true;
+    }
+    *cause = arena_printf(arena,
+                          "%lld s, but step %.*s of %.*s takes %lld attempts of %d s = %lld s: "
+                          "give it more than that",
+                          (long long)patience_s, STR_FMT(call->name), STR_FMT(definition->file),
+                          (long long)attempts, (int)call->timeout_s, (long long)needed_s);
+    return false;
+}
+
+bool saga_definition_fits_patience(const struct saga_definition *definition, int64_t patience_s,
+                                   struct arena *arena, struct str *cause)
+{
+    bool fits = call_is_outlasted(definition, &definition->otherwise, patience_s, arena, cause);
+    for (size_t i = 0; i < definition->step_count && fits; i++) {
+        const struct saga_step *step = &definition->steps[i];
+        fits = call_is_outlasted(definition, &step->forward, patience_s, arena, cause) &&
+               call_is_outlasted(definition, &step->compensation, patience_s, arena, cause);
+    }
+    return fits;
+}
+
 struct uuid saga_stream(const struct saga_definition *definition, struct uuid subject)
 {
     return uuid_derive(subject, definition->role);

@@ -122,4 +122,10 @@ bool saga_definition_cancelled_by(const struct saga_definition *definition, stru
 bool saga_definition_fits_ladder(const struct saga_definition *definition, const int32_t *delays_s,
                                  size_t delay_count, struct arena *arena, struct str *cause);
 
+// Whoever waits for a queue waits longer than for an answer: patience_s is more than attempts ×
+// timeout of every step with a limit, and than the timeout of one without. False: *cause names the
+// step and both.
+bool saga_definition_fits_patience(const struct saga_definition *definition, int64_t patience_s,
+                                   struct arena *arena, struct str *cause);
+
 struct uuid saga_stream(const struct saga_definition *definition, struct uuid subject);

@@ -182,7 +182,7 @@ struct incoming saga_operator_message(enum saga_operator_action action, struct u
     };
 }
 
-struct incoming saga_timer_message(const struct timer *timer, instant_us now)
+struct incoming saga_timer_message(const struct timer *timer, bool spent, instant_us now)
 {
     return (struct incoming){
         .id = timer->id,
@@ -190,7 +190,7 @@ struct incoming saga_timer_message(const struct timer *timer, instant_us now)
         .kind = RECORD_EVENT,
         .tenant = timer->tenant,
         .category = SAGA_CATEGORY,
-        .type = STR("timer"),
+        .type = spent ? SAGA_TIMER_SPENT : SAGA_TIMER,
         .stream = timer->saga,
         .schema_version = 1,
         .data = timer->data,
@@ -200,4 +200,26 @@ struct incoming saga_timer_message(const struct timer *timer, instant_us now)
         .now = now,
         .command = STR(""),
     };
+}
+
+size_t saga_timer_commands(const struct timer *timer, struct arena *arena,
+                           struct uuid commands[SAGA_TIMER_COMMANDS_MAX])
+{
+    struct incoming incoming = saga_timer_message(timer, false, 0);
+    struct saga_message message = {.count = 0};
+    struct str cause;
+    size_t count = 0;
+    if (saga_message_read(NULL, &incoming, arena, &message, &cause) != STATUS_OK) {
+        return 0;
+    }
+    struct saga_at at = message.input.at;
+    int64_t last = at.attempt;
+    int64_t latest = last > SAGA_TIMER_COMMANDS_MAX ? last - SAGA_TIMER_COMMANDS_MAX + 2 : 2;
+    at.attempt = 1;
+    commands[count++] = saga_command_id(timer->saga, &at);
+    for (int64_t attempt = latest; attempt <= last; attempt++) {
+        at.attempt = (int32_t)attempt;
+        commands[count++] = saga_command_id(timer->saga, &at);
+    }
+    return count;
 }

@@ -24,5 +24,12 @@ enum saga_operator_action { SAGA_OPERATOR_RETRY, SAGA_OPERATOR_ABORT };
 struct incoming saga_operator_message(enum saga_operator_action action, struct uuid id,
                                       struct str tenant, struct uuid saga, instant_us now);
 
-// A due timer as a message.
-struct incoming saga_timer_message(const struct timer *timer, instant_us now);
+// A due timer as a message. spent: its step has waited for as long as any may: whatever attempts it
+// has left are over.
+struct incoming saga_timer_message(const struct timer *timer, bool spent, instant_us now);
+
+// Ids of the commands that a timer's step may have out, in this direction since the operator's last
+// retry: the first and the latest, the timer's own the last of them. 0: the timer cannot be read.
+enum { SAGA_TIMER_COMMANDS_MAX = 8 };
+size_t saga_timer_commands(const struct timer *timer, struct arena *arena,
+                           struct uuid commands[SAGA_TIMER_COMMANDS_MAX]);

@@ -116,6 +116,7 @@ static enum status read_timer(const struct incoming *incoming, struct arena *are
     at->direction = read_direction(&reading);
     at->attempt = read_count(&reading, "attempt", false);
     at->retry = read_count(&reading, "retry", true);
+    message->input.spent = str_eq(incoming->type, SAGA_TIMER_SPENT);
     return reading.status;
 }
 

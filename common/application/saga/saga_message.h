@@ -5,6 +5,10 @@
 #include "application/handler/message_handler.h"
 #include "application/saga/decide.h"
 
+// The types of a timer as a message.
+#define SAGA_TIMER STR("timer")
+#define SAGA_TIMER_SPENT STR("timer_spent")
+
 // What a message means: the instances, each with the name of its saga where the message tells.
 struct saga_message {
     struct saga_input input; // of an event: cue START; each instance decides which it is

@@ -116,11 +116,16 @@ static struct memory_copy *copy_of(const struct message *message)
     return copy;
 }
 
+static bool is_full(const struct memory_queue *queue)
+{
+    return queue->shape->length_max > 0 && queue->count >= queue->shape->length_max;
+}
+
 static enum status enqueue(struct memory_broker *broker, struct memory_queue *queue,
                            const struct message *message, enum publish_outcome *outcome)
 {
-    bool full = queue->shape->length_max > 0 && queue->count >= queue->shape->length_max;
-    if (full && queue->shape->role != QUEUE_UNROUTED) {
+    bool full = is_full(queue);
+    if (full && queue->shape->role != QUEUE_UNROUTABLE) {
         *outcome = NACKED;
         return STATUS_OK;
     }
@@ -190,15 +195,15 @@ enum status memory_broker_route(struct memory_broker *broker, const struct messa
         status = route_to(broker, alternate, STR(""), message, &routed, outcome);
     }
     if (status == STATUS_OK && !routed) {
-        *outcome = RETURNED;
+        *outcome = message->optional ? PUBLISHED : RETURNED;
     }
     return status;
 }
 
-// As the broker does: the message leaves with the default exchange and the work queue's name.
-static void go_on(struct memory_broker *broker, struct memory_queue *queue)
+// As the broker does: the message leaves with the default exchange and the work queue's name, and
+// stays as long as that has no room.
+static void go_on(struct memory_queue *queue, struct memory_queue *work)
 {
-    struct memory_queue *work = memory_broker_queue(broker, queue->shape->work_queue);
     struct memory_copy *copy = memory_queue_take(queue);
     copy->message.exchange = STR("");
     copy->message.routing_key = queue->shape->work_queue;
@@ -210,9 +215,10 @@ void memory_broker_pass(struct memory_broker *broker, int64_t ms)
     broker->now_ms += ms;
     for (size_t i = 0; i < broker->topology->queue_count; i++) {
         struct memory_queue *queue = &broker->queues[i];
+        struct memory_queue *work = memory_broker_queue(broker, queue->shape->work_queue);
         while (queue->shape->role == QUEUE_RETRY && queue->first != NULL &&
-               queue->first->due_ms <= broker->now_ms) {
-            go_on(broker, queue);
+               queue->first->due_ms <= broker->now_ms && !is_full(work)) {
+            go_on(queue, work);
         }
     }
 }

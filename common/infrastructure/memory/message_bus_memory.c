@@ -33,6 +33,9 @@ static enum status publish(struct message_bus *bus, const struct message *messag
 {
     (void)timeout_ms;
     for (size_t i = 0; i < count; i++) {
+        outcomes[i] = UNSETTLED;
+    }
+    for (size_t i = 0; i < count; i++) {
         enum status status = memory_broker_route(self(bus)->broker, &messages[i], &outcomes[i]);
         if (status != STATUS_OK) {
             return status;

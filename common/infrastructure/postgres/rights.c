@@ -15,8 +15,9 @@
 #define SUSPECTS                                                    \
     "\nexecute comanda.suspect_clear\nexecute comanda.suspect_mark" \
     "\nexecute comanda.suspect_mark_group"
+#define BACKLOG "\nexecute comanda.backlog_attend\nexecute comanda.backlog_tell"
 #define LANES "\nexecute comanda.lane_leave\nexecute comanda.lane_look"
-#define PARTICIPANT EVERY_PROGRAM WRITES_STREAMS SUSPECTS LANES
+#define PARTICIPANT EVERY_PROGRAM WRITES_STREAMS SUSPECTS BACKLOG LANES
 #define DOCUMENTS                                                      \
     "\nselect comanda_read.documents\ninsert comanda_read.documents"   \
     "\nupdate comanda_read.documents\ndelete comanda_read.documents"   \
@@ -38,12 +39,14 @@ static const struct {
     const char *program;
     const char *rights;
 } lists[] = {
-    {"comanda-edge", EVERY_PROGRAM WRITES_STREAMS "\nexecute comanda.find_keys"
-                                                  "\nexecute comanda.relay_stands"
-                                                  "\nselect comanda_read.documents"},
+    {"comanda-edge",
+     EVERY_PROGRAM WRITES_STREAMS "\nexecute comanda.find_keys"
+                                  "\nexecute comanda.relay_stands\nexecute comanda.backlog_s"
+                                  "\nselect comanda_read.documents"},
     {"comanda-relay", EVERY_PROGRAM HOW_THE_LOG_STANDS NAMES_THE_HORIZON LEASES},
-    {"comanda-saga", PARTICIPANT SAGAS "\nexecute comanda.derived_id\nexecute comanda.sagas_look"
-                                       "\nexecute comanda.sagas_parked_look"},
+    {"comanda-saga",
+     PARTICIPANT SAGAS "\nexecute comanda.derived_id\nexecute comanda.sagas_look"
+                       "\nexecute comanda.sagas_parked_look\nexecute comanda.timers_put_off"},
     {"comanda-projector",
      EVERY_PROGRAM "execute comanda.read_streams\nexecute comanda.read_tail" SUSPECTS DOCUMENTS},
     {"comanda-operator", EVERY_PROGRAM HOW_THE_LOG_STANDS NAMES_THE_HORIZON LEASES
@@ -51,7 +54,7 @@ static const struct {
      "\nexecute comanda.derived_id\nexecute comanda.relay_behind_s\nexecute comanda.find_keys"
      "\nexecute comanda.relay_stands\nexecute comanda.sagas_peek\nexecute "
      "comanda.sagas_parked_peek\nexecute comanda.log_at"
-     "\nselect comanda.saga_missing"
+     "\nselect comanda.saga_missing\nexecute comanda.backlog_s\nselect comanda.backlog"
      "\nexecute comanda.saga_instances\nselect comanda.events\nselect comanda.outbox"
      "\nselect comanda.leases\nselect comanda.timers\nselect comanda.log\nselect comanda.snapshots"
      "\nselect comanda.suspects\nselect comanda.lane_members\nusage sandbox\nselect "

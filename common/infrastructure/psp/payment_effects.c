@@ -76,9 +76,8 @@ static enum status perform(struct effect_runner *runner, const struct effect_req
     for (size_t at = 0; at < count; at++) {
         enum payment_operation operation = PAYMENT_UNDO;
         if (!operation_of(requests[at].operation, &operation)) {
-            return STATUS_INVALID;
-        }
-        if (read_call(&requests[at], operation, arena, &calls[call_count])) {
+            results[at] = (struct effect_result){.unknown = true};
+        } else if (read_call(&requests[at], operation, arena, &calls[call_count])) {
             asked[call_count++] = at;
         } else {
             results[at] = effect_body_malformed();

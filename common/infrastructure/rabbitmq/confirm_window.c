@@ -92,6 +92,18 @@ size_t confirm_window_take(struct confirm_window *window, size_t max,
     return count;
 }
 
+void confirm_window_known(const struct confirm_window *window, size_t max,
+                          enum publish_outcome *outcomes)
+{
+    size_t count = 0;
+    for (uint64_t tag = window->first_tag; tag < window->next_tag && count < max; tag++) {
+        const struct confirm_slot *slot = slot_of(window, tag);
+        if (!slot->abandoned) {
+            outcomes[count++] = slot->confirmed ? slot->outcome : UNSETTLED;
+        }
+    }
+}
+
 void confirm_window_abandon(struct confirm_window *window)
 {
     for (uint64_t tag = window->first_tag; tag < window->next_tag; tag++) {

@@ -50,5 +50,10 @@ void confirm_window_return(struct confirm_window *window, struct uuid id);
 size_t confirm_window_take(struct confirm_window *window, size_t max,
                            enum publish_outcome *outcomes);
 
+// What is known of those that are waited for, without handing them out: one outcome each, in order,
+// at most `max`; UNSETTLED where nothing is.
+void confirm_window_known(const struct confirm_window *window, size_t max,
+                          enum publish_outcome *outcomes);
+
 // Nobody waits any more for those that are in here now.
 void confirm_window_abandon(struct confirm_window *window);

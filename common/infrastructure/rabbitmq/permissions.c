@@ -12,9 +12,14 @@
 
 #define PREFIX "comanda."
 #define NOTHING STR("^$")
+#define ASIDE "unroutable" // comanda.unroutable, for which there is no exchange
 #define LADDER "(\\.retry\\.[1-%d]|\\.dead)?"
 
-enum { SALT_LEN = 4, HASH_TEXT_LEN = 4 * ((SALT_LEN + SHA256_LEN + 2) / 3) };
+enum {
+    LIMITS_BYTES_MAX = 64 * 1024,
+    SALT_LEN = 4,
+    HASH_TEXT_LEN = 4 * ((SALT_LEN + SHA256_LEN + 2) / 3)
+};
 
 // --- names as alternatives of a regular expression
 
@@ -62,18 +67,13 @@ static struct alternatives work_queues(const struct topology *topology, struct a
     return names;
 }
 
-static bool is_ladder(struct str exchange)
-{
-    return str_eq(exchange, TOPOLOGY_RETRY_EXCHANGE) || str_eq(exchange, TOPOLOGY_DEAD_EXCHANGE);
-}
-
 static struct alternatives exchanges(const struct topology *topology, bool with_ladder,
                                      struct arena *arena)
 {
     struct alternatives names = {.arena = arena, .text = STR("")};
     for (size_t at = 0; at < topology->exchange_count; at++) {
         struct str name = topology->exchanges[at].name;
-        if (with_ladder || !is_ladder(name)) {
+        if (with_ladder || !topology_is_ladder(name)) {
             add_name(&names, short_name(name));
         }
     }
@@ -134,10 +134,10 @@ static bool may_declare(struct broker_user *user, const struct topology *topolog
     struct alternatives fed = exchanges(topology, false, arena);
     struct str lanes = lanes_of(topology, NULL, arena);
     user->configure =
-        arena_printf(arena, "^comanda\\.(%.*s|(%.*s)" LADDER "%.*s)$", STR_FMT(all.text),
+        arena_printf(arena, "^comanda\\.(%.*s|" ASIDE "|(%.*s)" LADDER "%.*s)$", STR_FMT(all.text),
                      STR_FMT(queues.text), TOPOLOGY_RETRIES, STR_FMT(lanes));
     user->write =
-        arena_printf(arena, "^(amq\\.default|comanda\\.(%.*s|(%.*s)" LADDER "%.*s))$",
+        arena_printf(arena, "^(amq\\.default|comanda\\.(%.*s|" ASIDE "|(%.*s)" LADDER "%.*s))$",
                      STR_FMT(fed.text), STR_FMT(queues.text), TOPOLOGY_RETRIES, STR_FMT(lanes));
     user->read = arena_printf(arena, "^comanda\\.(%.*s|(%.*s)\\.retry\\.[1-%d])$",
                               STR_FMT(all.text), STR_FMT(queues.text), TOPOLOGY_RETRIES);
@@ -174,12 +174,12 @@ static bool may_operate(struct broker_user *user, const struct topology *topolog
     struct alternatives fed = {.arena = arena, .text = STR("")};
     for (size_t at = 0; at < topology->exchange_count; at++) {
         struct str name = topology->exchanges[at].name;
-        if (!is_ladder(name) && !str_eq(name, TOPOLOGY_UNROUTED)) {
+        if (!topology_is_ladder(name) && !str_eq(name, TOPOLOGY_UNROUTED)) {
             add_name(&fed, short_name(name));
         }
     }
     user->write = arena_printf(arena, "^(amq\\.default|comanda\\.(%.*s))$", STR_FMT(fed.text));
-    user->read = arena_printf(arena, "^comanda\\.(%.*s)\\.dead$", STR_FMT(queues.text));
+    user->read = arena_printf(arena, "^comanda\\.(" ASIDE "|(%.*s)\\.dead)$", STR_FMT(queues.text));
     return !queues.failed && !fed.failed;
 }
 
@@ -302,8 +302,36 @@ static void begin_array(struct json_writer *json, const char *name)
     json_array_begin(json);
 }
 
-enum status broker_users_print(const struct broker_user *users, size_t count,
-                               const struct str *passwords, struct str vhost, struct buffer *out)
+// What is full refuses: the relay waits, and who climbs the ladder keeps the message in hand.
+static bool print_limits(struct json_writer *json, const struct topology *topology,
+                         struct str vhost)
+{
+    struct arena arena;
+    arena_init(&arena, 4096, LIMITS_BYTES_MAX);
+    struct alternatives queues = work_queues(topology, &arena);
+    struct str pattern = arena_printf(&arena, "^comanda\\.(%.*s)(\\.dead)?$", STR_FMT(queues.text));
+    json_object_begin(json);
+    member(json, "vhost", vhost);
+    member(json, "name", BROKER_LIMITS);
+    member(json, "pattern", pattern);
+    member(json, "apply-to", STR("queues"));
+    json_name(json, STR("priority"));
+    json_int(json, 0);
+    json_name(json, STR("definition"));
+    json_object_begin(json);
+    json_name(json, STR("max-length"));
+    json_int(json, TOPOLOGY_WORK_MAX);
+    member(json, "overflow", STR("reject-publish"));
+    json_object_end(json);
+    json_object_end(json);
+    bool made = !queues.failed && pattern.data != NULL;
+    arena_free(&arena);
+    return made;
+}
+
+enum status broker_users_print(const struct topology *topology, const struct broker_user *users,
+                               size_t count, const struct str *passwords, struct str vhost,
+                               struct buffer *out)
 {
     struct json_writer json;
     bool hashed = true;
@@ -329,6 +357,9 @@ enum status broker_users_print(const struct broker_user *users, size_t count,
         print_topics(&json, &users[at], vhost);
     }
     json_array_end(&json);
+    begin_array(&json, "policies");
+    bool limited = print_limits(&json, topology, vhost);
+    json_array_end(&json);
     json_object_end(&json);
-    return hashed ? out->status : STATUS_UNAVAILABLE;
+    return !limited ? STATUS_NO_MEMORY : hashed ? out->status : STATUS_UNAVAILABLE;
 }

@@ -58,10 +58,15 @@ enum status broker_users_make(const struct topology *topology,
                               const struct broker_program *programs, size_t count,
                               struct arena *arena, struct broker_user **users) MUST_CHECK;
 
-// The users with their permissions as RabbitMQ imports definitions (at its start, or by a POST to
-// /api/definitions). passwords: one a user; kept as a salted SHA-256.
-enum status broker_users_print(const struct broker_user *users, size_t count,
-                               const struct str *passwords, struct str vhost,
+// The policy that bounds work and dead-letter queues; priority 0, so that any of the operator's
+// with a higher one takes its place.
+#define BROKER_LIMITS STR("comanda-limits")
+
+// The users with their permissions, and the policy, as RabbitMQ imports definitions (at its start,
+// or by a POST to /api/definitions). passwords: one a user; kept as a salted SHA-256. topology: of
+// broker_users_make.
+enum status broker_users_print(const struct topology *topology, const struct broker_user *users,
+                               size_t count, const struct str *passwords, struct str vhost,
                                struct buffer *out) MUST_CHECK;
 
 // The routing key that a daemon proves its right to a ladder with: rung 0 is bound to no queue, so

@@ -60,7 +60,7 @@ static void add_method(struct buffer *out, uint16_t channel, const struct messag
     add_u16(out, 0);
     add_short_text(out, message->exchange);
     add_short_text(out, message->routing_key);
-    buffer_add_char(out, MANDATORY);
+    buffer_add_char(out, message->optional ? 0 : MANDATORY);
     end_frame(out);
 }
 

@@ -11,7 +11,8 @@
 #include "application/ports/message_bus.h"
 #include "base/buffer.h"
 
-// Adds the frames of one message, persistent and mandatory, in pieces of at most frame_max bytes.
+// Adds the frames of one message, persistent and, unless optional, mandatory, in pieces of at most
+// frame_max bytes.
 // The texts that AMQP limits (exchange, key, content type: 255 bytes) must fit. Failures stick to
 // the buffer.
 void publish_frames_add(struct buffer *out, uint16_t channel, size_t frame_max,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Publishes over a connection of its own, persistent and mandatory, with a window of confirms.
+// Publishes over a connection of its own, persistent, with a window of confirms.
 #include "infrastructure/rabbitmq/publisher.h"
 
 #include <stdlib.h>
@@ -214,6 +214,9 @@ enum status rabbitmq_publisher_publish(struct rabbitmq_publisher *publisher,
     int64_t deadline = rabbitmq_now_ms() + timeout_ms;
     size_t offered = 0;
     size_t settled = 0;
+    for (size_t at = 0; at < count; at++) {
+        outcomes[at] = UNSETTLED;
+    }
     while (settled < count) {
         size_t taken = 0;
         size_t more = 0;
@@ -227,6 +230,7 @@ enum status rabbitmq_publisher_publish(struct rabbitmq_publisher *publisher,
         }
         settled += more;
         if (status == STATUS_OK && settled < count && left <= 0) {
+            confirm_window_known(&publisher->window, count - settled, outcomes + settled);
             confirm_window_abandon(&publisher->window);
             status = STATUS_TIMEOUT;
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Publishes over a connection of its own, persistent and mandatory, with a window of confirms.
+// Publishes over a connection of its own, persistent, with a window of confirms.
 #pragma once
 
 #include <stdbool.h>

@@ -72,12 +72,14 @@ static void add_retry(struct maker *maker, struct str work, int step)
 static struct str add_role(struct maker *maker, struct str role)
 {
     struct str work = kept(maker, arena_printf(maker->arena, "comanda.%.*s", STR_FMT(role)));
-    add_queue(maker, (struct topology_queue){.name = work, .role = QUEUE_WORK});
+    add_queue(maker, (struct topology_queue){
+                         .name = work, .role = QUEUE_WORK, .length_max = TOPOLOGY_WORK_MAX});
     for (int step = 1; step <= TOPOLOGY_RETRIES; step++) {
         add_retry(maker, work, step);
     }
     struct str dead = kept(maker, arena_printf(maker->arena, "%.*s.dead", STR_FMT(work)));
-    add_queue(maker, (struct topology_queue){.name = dead, .role = QUEUE_DEAD});
+    add_queue(maker, (struct topology_queue){
+                         .name = dead, .role = QUEUE_DEAD, .length_max = TOPOLOGY_WORK_MAX});
     bind(maker, TOPOLOGY_DEAD_EXCHANGE, dead, work);
     return work;
 }
@@ -104,6 +106,7 @@ static void add_lanes(struct maker *maker, struct str context, struct str work)
         struct topology_queue queue = {
             .name = kept(maker, topology_lane_queue(work, lane, maker->arena)),
             .role = QUEUE_LANE,
+            .length_max = TOPOLOGY_WORK_MAX,
             .work_queue = work,
             .lane = lane,
         };
@@ -152,14 +155,14 @@ static void add_projector(struct maker *maker, const struct context_registry *re
     }
 }
 
-static void add_unrouted(struct maker *maker)
+// Bound to nothing: the relay puts what comes back to it there by name.
+static void add_unroutable(struct maker *maker)
 {
     add_queue(maker, (struct topology_queue){
-                         .name = TOPOLOGY_UNROUTED,
-                         .role = QUEUE_UNROUTED,
-                         .length_max = TOPOLOGY_UNROUTED_MAX,
+                         .name = TOPOLOGY_UNROUTABLE,
+                         .role = QUEUE_UNROUTABLE,
+                         .length_max = TOPOLOGY_UNROUTABLE_MAX,
                      });
-    bind(maker, TOPOLOGY_UNROUTED, TOPOLOGY_UNROUTED, STR(""));
 }
 
 static size_t count_projections(const struct context_registry *registry)
@@ -186,7 +189,7 @@ enum status topology_make(const struct topology_options *options, struct arena *
 {
     size_t roles = options->registry->count + 2; // and the saga's and the projector's
     size_t bindings = roles * (BINDINGS_A_ROLE + 1) + options->saga_event_count +
-                      count_projections(options->registry) + 1;
+                      count_projections(options->registry);
     struct maker maker = {.arena = arena, .retry_ms = options->retry_ms};
     if (check_delays(options) != STATUS_OK) {
         return STATUS_INVALID;
@@ -199,7 +202,7 @@ enum status topology_make(const struct topology_options *options, struct arena *
     add_contexts(&maker, options->registry);
     add_sagas(&maker, options);
     add_projector(&maker, options->registry);
-    add_unrouted(&maker);
+    add_unroutable(&maker);
     if (maker.failed) {
         return STATUS_NO_MEMORY;
     }
@@ -249,6 +252,17 @@ static bool words_match(struct str pattern, bool pattern_done, struct str key, b
     struct str key_rest = after_word(key, &key_word, &key_last);
     return (str_eq(word, STR("*")) || str_eq(word, key_word)) &&
            words_match(pattern_rest, pattern_last, key_rest, key_last);
+}
+
+bool topology_queue_carries_maximum(const struct topology_queue *queue)
+{
+    return queue->role == QUEUE_RETRY || queue->role == QUEUE_LANE ||
+           queue->role == QUEUE_UNROUTABLE;
+}
+
+bool topology_is_ladder(struct str exchange)
+{
+    return str_eq(exchange, TOPOLOGY_RETRY_EXCHANGE) || str_eq(exchange, TOPOLOGY_DEAD_EXCHANGE);
 }
 
 bool topology_pattern_matches(struct str pattern, struct str key)
@@ -313,10 +327,10 @@ static struct str role_name(enum topology_role role)
         return STR("retry");
     case QUEUE_DEAD:
         return STR("dead");
-    case QUEUE_UNROUTED:
+    case QUEUE_UNROUTABLE:
         break;
     }
-    return STR("unrouted");
+    return STR("unroutable");
 }
 
 static void print_queue(struct json_writer *json, const struct topology_queue *queue)
@@ -327,7 +341,7 @@ static void print_queue(struct json_writer *json, const struct topology_queue *q
     json_name(json, STR("role"));
     json_string(json, role_name(queue->role));
     json_name(json, STR("type"));
-    json_string(json, queue->role == QUEUE_UNROUTED ? STR("classic") : STR("quorum"));
+    json_string(json, STR("quorum"));
     if (queue->length_max > 0) {
         json_name(json, STR("length_max"));
         json_int(json, queue->length_max);

@@ -15,8 +15,9 @@
 
 enum {
     TOPOLOGY_RETRIES = 3,
-    TOPOLOGY_UNROUTED_MAX = 10000,
+    TOPOLOGY_UNROUTABLE_MAX = 10000,
     TOPOLOGY_RETRY_MAX = 1000000,
+    TOPOLOGY_WORK_MAX = 1000000, // a work queue's and a dead-letter queue's
     // Queues of a role with contended commands beside its own: always as many, whatever is in use,
     // so that nobody has to find out how many there are.
     TOPOLOGY_LANES = 8,
@@ -24,23 +25,30 @@ enum {
 
 #define TOPOLOGY_RETRY_EXCHANGE STR("comanda.retry")
 #define TOPOLOGY_DEAD_EXCHANGE STR("comanda.dead")
-#define TOPOLOGY_UNROUTED STR("comanda.unrouted") // exchange and queue
+
+// Copies of commands and replies that the broker could route to nobody, the newest.
+#define TOPOLOGY_UNROUTABLE STR("comanda.unroutable")
+
+// The alternate exchange of the log's three. Nothing of ours is bound to it any more; the argument
+// stays, since RabbitMQ lets nobody change an exchange's, and programs of before name it too. The
+// queue of that name is theirs (ADR 21).
+#define TOPOLOGY_UNROUTED STR("comanda.unrouted")
 
 struct topology_exchange {
     struct str name;
     struct str type;      // "topic", "direct", "fanout"
-    struct str alternate; // where what nobody wants goes; empty: it is returned
+    struct str alternate; // where what nobody wants goes; empty: nowhere
 };
 
-enum topology_role { QUEUE_WORK, QUEUE_LANE, QUEUE_RETRY, QUEUE_DEAD, QUEUE_UNROUTED };
+enum topology_role { QUEUE_WORK, QUEUE_LANE, QUEUE_RETRY, QUEUE_DEAD, QUEUE_UNROUTABLE };
 
 struct topology_queue {
     struct str name;
-    enum topology_role role; // all quorum queues but the unrouted one
-    int32_t length_max;      // messages; 0: as much as the disk holds
-    int32_t ttl_ms;          // QUEUE_RETRY: how long a message rests
-    struct str work_queue;   // QUEUE_RETRY: where it goes then; QUEUE_LANE: the role's own queue
-    int lane;                // QUEUE_LANE: 0 to TOPOLOGY_LANES - 1; one consumer is active
+    enum topology_role role;
+    int32_t length_max;    // messages; what is full refuses more, the unroutable drops its oldest
+    int32_t ttl_ms;        // QUEUE_RETRY: how long a message rests
+    struct str work_queue; // QUEUE_RETRY: where it goes then; QUEUE_LANE: its role's own
+    int lane;              // QUEUE_LANE: 0 to TOPOLOGY_LANES - 1; one consumer is active
 };
 
 struct topology_binding {
@@ -76,7 +84,14 @@ struct topology_options {
 enum status topology_make(const struct topology_options *options, struct arena *arena,
                           struct topology *topology) MUST_CHECK;
 
-// Would a queue other than comanda.unrouted take it? Judged by the table, not by the broker.
+// Is the maximum an argument of the queue? That of work and dead-letter queues is a policy
+// (permissions.h), since no argument of a queue that exists can be changed.
+bool topology_queue_carries_maximum(const struct topology_queue *queue);
+
+// The retry or the dead-letter exchange?
+bool topology_is_ladder(struct str exchange);
+
+// Would a queue of ours take it? Judged by the table, not by the broker.
 bool topology_routes(const struct topology *topology, struct str exchange, struct str key);
 
 // The role whose queue it is, of a work queue or a lane's: "inventory"; empty: no queue of ours.

@@ -56,25 +56,21 @@ static void add_retry_arguments(struct arguments *arguments, const struct topolo
     add_text(arguments, "x-overflow", STR("reject-publish"));
 }
 
-// The unrouted queue is not durable: it holds copies of rows of the log for people to look at, and
-// a durable one would make each confirm wait for a disk. It is made anew after a restart.
 static void declare_queue(amqp_connection_state_t state, const struct topology_queue *queue)
 {
     struct arguments arguments = {0};
-    bool quorum = queue->role != QUEUE_UNROUTED;
-    if (quorum) {
-        add_text(&arguments, "x-queue-type", STR("quorum"));
-    }
+    add_text(&arguments, "x-queue-type", STR("quorum"));
     if (queue->role == QUEUE_LANE) {
         add_true(&arguments, "x-single-active-consumer");
+        add_text(&arguments, "x-overflow", STR("reject-publish"));
     }
     if (queue->role == QUEUE_RETRY) {
         add_retry_arguments(&arguments, queue);
     }
-    if (queue->length_max > 0 && arguments.count < ARGUMENTS_MAX) {
+    if (topology_queue_carries_maximum(queue) && arguments.count < ARGUMENTS_MAX) {
         add_number(&arguments, "x-max-length", queue->length_max);
     }
-    amqp_queue_declare(state, RABBITMQ_CHANNEL, bytes_of(queue->name), 0, quorum, 0, 0,
+    amqp_queue_declare(state, RABBITMQ_CHANNEL, bytes_of(queue->name), 0, 1, 0, 0,
                        table_of(&arguments));
 }
 
@@ -136,6 +132,31 @@ static enum status judge_declared(struct rabbitmq_connection *connection, struct
     return status == STATUS_OK && found == AMQP_NOT_FOUND ? STATUS_NOT_FOUND : status;
 }
 
+// Users whose permissions were made before that queue was do without it: what nobody takes is then
+// told and counted, and lies in the log alone.
+static enum status judge_declared_queue(struct rabbitmq_connection *connection,
+                                        const struct topology_queue *queue,
+                                        struct topology_report *report)
+{
+    enum status status = judge_declared(connection, queue->name, report);
+    return status == STATUS_REFUSED && queue->role == QUEUE_UNROUTABLE
+               ? rabbitmq_connection_reopen(connection)
+               : status;
+}
+
+enum status topology_bind(struct rabbitmq_connection *connection, const struct topology *topology,
+                          bool with_ladder, struct topology_report *report)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < topology->binding_count && status == STATUS_OK; i++) {
+        if (with_ladder || !topology_is_ladder(topology->bindings[i].exchange)) {
+            declare_binding(rabbitmq_connection_enter(connection), &topology->bindings[i]);
+            status = judge_declared(connection, topology->bindings[i].queue, report);
+        }
+    }
+    return status;
+}
+
 enum status topology_declare(struct rabbitmq_connection *connection,
                              const struct topology *topology, struct topology_report *report)
 {
@@ -148,14 +169,10 @@ enum status topology_declare(struct rabbitmq_connection *connection,
     }
     for (size_t i = 0; i < topology->queue_count && status == STATUS_OK; i++) {
         declare_queue(rabbitmq_connection_enter(connection), &topology->queues[i]);
-        status = judge_declared(connection, topology->queues[i].name, report);
+        status = judge_declared_queue(connection, &topology->queues[i], report);
         report->lane_refused = status == STATUS_REFUSED && topology->queues[i].role == QUEUE_LANE;
     }
-    for (size_t i = 0; i < topology->binding_count && status == STATUS_OK; i++) {
-        declare_binding(rabbitmq_connection_enter(connection), &topology->bindings[i]);
-        status = judge_declared(connection, topology->bindings[i].queue, report);
-    }
-    return status;
+    return status == STATUS_OK ? topology_bind(connection, topology, true, report) : status;
 }
 
 static enum status check_exchange(struct rabbitmq_connection *connection,
@@ -187,8 +204,8 @@ static enum status check_queue(struct rabbitmq_connection *connection,
     }
     enum status status = judge(connection, queue->name, report, &found);
     report->missing += found == AMQP_NOT_FOUND;
-    // The unrouted queue goes with every restart of the broker, and holds copies only.
-    report->missing_work += found == AMQP_NOT_FOUND && queue->role != QUEUE_UNROUTED;
+    // The last holds copies only.
+    report->missing_work += found == AMQP_NOT_FOUND && queue->role != QUEUE_UNROUTABLE;
     return status;
 }
 
@@ -220,6 +237,14 @@ enum status topology_compare(struct rabbitmq_connection *connection,
         }
     }
     return status;
+}
+
+enum status topology_retire(struct rabbitmq_connection *connection, struct topology_report *report)
+{
+    int found;
+    amqp_queue_delete(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL,
+                      bytes_of(TOPOLOGY_UNROUTED), 0, 0);
+    return judge(connection, TOPOLOGY_UNROUTED, report, &found);
 }
 
 enum status topology_unbind_queue(struct rabbitmq_connection *connection,

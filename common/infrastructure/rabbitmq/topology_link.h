@@ -27,6 +27,12 @@ enum status topology_declare(struct rabbitmq_connection *connection,
                              const struct topology *topology,
                              struct topology_report *report) MUST_CHECK;
 
+// Declares the bindings alone, which changes nothing where they are there. AMQP cannot ask for
+// them. with_ladder false: but those of retry and dead-letter queues, one of which somebody may be
+// emptying.
+enum status topology_bind(struct rabbitmq_connection *connection, const struct topology *topology,
+                          bool with_ladder, struct topology_report *report) MUST_CHECK;
+
 struct topology_queue_state {
     bool exists;
     int64_t messages; // ready ones
@@ -37,6 +43,12 @@ struct topology_queue_state {
 enum status topology_check(struct rabbitmq_connection *connection, const struct topology *topology,
                            struct topology_queue_state *states,
                            struct topology_report *report) MUST_CHECK;
+
+// Deletes the queue that programs of before bind behind comanda.unrouted: as long as it stands,
+// every event that nobody wants is stored, and no command comes back. One of them that leads later
+// finds it missing and makes it anew, so that neither stops the other. Not there is well, too.
+enum status topology_retire(struct rabbitmq_connection *connection,
+                            struct topology_report *report) MUST_CHECK;
 
 // Looks whether the queues that exist have the table's arguments, by declaring them once more,
 // which changes nothing; states: of topology_check. Wants the right to configure: STATUS_REFUSED

@@ -6,28 +6,30 @@
 -- is missed, and as long as the relay is awake nobody sends anything: NOTIFY makes commits wait for
 -- each other.
 
--- Says that the relay sleeps, having read up to the cursor: gives the last position that was given
--- out. NULL: it shall not sleep, somebody is appending or rows wait, settled or not. seen: what it
--- gave when it was asked before, by a session that sleeps already; NULL: it does not.
+-- Says that the relay sleeps, having read up to the cursor. NULL: it shall not, somebody is appending
+-- or rows wait, settled or not. Else the last position that was given out, for the next call of a
+-- session that sleeps already (seen; NULL: it does not): nothing new, nothing to look for. While any
+-- transaction is under way, whose rows may hold positions from before, it gives -1: look again.
 create function comanda.relay_sleep(after_epoch int4, after_tx xid8, after_position int8, seen int8)
 returns int8 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
 declare
     last int8;
+    now_running pg_snapshot;
 begin
     if seen is null and not pg_try_advisory_lock(hashtext('comanda.sleep'), hashtext('relay')) then
         return null;
     end if;
     -- Each statement has a snapshot of its own: what committed before the lock was ours is seen.
-    select s.last_value into last from comanda.event_position s;
+    select s.last_value, pg_current_snapshot() into last, now_running from comanda.event_position s;
     if last is distinct from seen and exists (
             select from comanda.events e
             where (e.epoch, e.tx, e.position) > (after_epoch, after_tx, after_position)) then
         perform pg_advisory_unlock(hashtext('comanda.sleep'), hashtext('relay'));
         return null;
     end if;
-    return last;
+    return case when pg_snapshot_xmin(now_running) = pg_snapshot_xmax(now_running) then last else -1 end;
 end $$;
 
 -- Only for a session that sleeps.

@@ -273,14 +273,19 @@ Test(handler_batch,
     tally_expect(batch, HANDLER_WANT_APPEND);
 }
 
-Test(handler_batch, given_an_effect_that_no_provider_knows_when_refused_then_it_is_poison)
+Test(handler_batch, given_an_effect_that_no_provider_knows_when_told_then_that_alone_is_poison)
 {
-    const struct incoming in[] = {tally_message(1, "outside", "A")};
-    struct handler_batch *batch = tally_given(in, 1);
+    const struct incoming in[] = {tally_message(1, "outside", "A"),
+                                  tally_message(2, "outside", "B"),
+                                  tally_message(3, "outside", "C")};
+    const struct effect_result results[] = {
+        {.answered = true, .answer = {.outcome = EFFECT_DONE}}, {.unknown = true}, {0}};
+    struct handler_batch *batch = tally_given(in, 3);
     tally_when_streams_hold(batch, 0);
     tally_expect(batch, HANDLER_WANT_EFFECTS);
-    handler_batch_refuse_effects(batch);
-    THEN(batch, MESSAGE_POISON);
+    handler_batch_take_effects(batch, results);
+    tally_when_all_appended(batch);
+    THEN(batch, MESSAGE_HANDLED, MESSAGE_POISON, MESSAGE_TRANSIENT);
 }
 
 Test(handler_batch, given_another_tenants_message_for_a_stream_when_handled_then_it_is_poison)

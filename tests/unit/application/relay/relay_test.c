@@ -252,6 +252,53 @@ Test(relay, given_a_refusal_when_outcomes_come_then_it_pauses_longer_each_time)
     cr_assert_leq(longest, settings.retry.limit_ms + settings.poll_max_ms);
 }
 
+// Reads what it wants next, sends it and gives how many rows that were.
+static size_t when_it_sends_again(int64_t first)
+{
+    static const char many[] = "EEEEEEEEEEEEEEEE";
+    size_t most = relay_read_limit(relay);
+    now += settings.retry.limit_ms;
+    while (relay_next(relay, now) != RELAY_WANT_ROWS) {
+        if (relay_next(relay, now) == RELAY_WANT_TOPOLOGY) {
+            relay_take_topology(relay, STATUS_OK, false, now);
+        } else if (relay_next(relay, now) == RELAY_WANT_RENEW) {
+            relay_take_renewal(relay, STATUS_OK, now);
+        } else {
+            wants(RELAY_WANT_CHECKPOINT);
+            relay_take_checkpoint(relay, STATUS_OK, now);
+        }
+    }
+    given_rows(many + 16 - most, first);
+    given_all_sent();
+    return most;
+}
+
+Test(relay, given_a_queue_without_room_when_tried_again_then_nothing_behind_it_is_sent)
+{
+    given_it_leads();
+    given_rows("EEEEEEEE", 1);
+    given_all_sent();
+    when_outcomes(NACKED, 1);
+    when_outcomes(PUBLISHED, 7); // they went to other queues, and go again once
+    cr_assert(relay_refused(relay));
+    for (int tries = 0; tries < 3; tries++) {
+        cr_assert_eq(when_it_sends_again(1), 1);
+        wants(RELAY_WANT_OUTCOMES); // and reads on only when it knows
+        when_outcomes(NACKED, 1);
+    }
+    confirmed_is(0);
+    size_t sizes[] = {1, 2, 4, 8};
+    int64_t first = 1;
+    for (size_t round = 0; round < 4; round++) {
+        cr_assert_eq(when_it_sends_again(first), sizes[round]);
+        cr_assert(round > 1 || relay_next(relay, now) == RELAY_WANT_OUTCOMES);
+        when_outcomes(PUBLISHED, sizes[round]);
+        first += (int64_t)sizes[round];
+        cr_assert_not(relay_refused(relay));
+    }
+    confirmed_is(15);
+}
+
 Test(relay, given_a_queue_was_made_anew_when_looked_then_what_was_confirmed_since_goes_again)
 {
     given_it_leads();

@@ -134,6 +134,12 @@ Test(saga_decide, given_confirm_when_an_operator_aborts_then_he_is_refused)
     cr_assert_gt(decision.refusal.len, 0);
 }
 
+Test(saga_decide, given_confirm_when_its_patience_is_over_then_it_is_asked_all_the_same)
+{
+    then_issues(when_spent(forward(5, 1)), F[5], SAGA_FORWARD, 2);
+    then_issues(when_spent(forward(5, 9)), F[5], SAGA_FORWARD, 10);
+}
+
 // row: F6 commit
 
 Test(saga_decide, given_commit_when_it_is_done_then_the_saga_is)
@@ -194,6 +200,15 @@ Test(saga_decide, given_a_compensation_when_the_order_is_cancelled_then_nothing_
     for (int step = 0; step <= 4; step++) {
         then_ignored(when_cue(undoing(step, 1), SAGA_ON_CANCEL));
         cr_assert_eq(when_cue(undoing(step, 1), SAGA_ON_ABORT).move, SAGA_MOVE_REFUSE);
+    }
+}
+
+Test(saga_decide, given_a_step_when_its_patience_is_over_then_its_attempts_are)
+{
+    for (int step = 1; step <= 4; step++) {
+        then_undoes(when_spent(forward(step, 1)), step);
+        then_because(when_spent(forward(step, 2)), "timed_out");
+        cr_assert_eq(when_spent(undoing(step, 1)).move, SAGA_MOVE_PARK);
     }
 }
 

@@ -262,7 +262,7 @@ static struct incoming a_timer(const struct timer *timer)
 {
     struct timer claimed = *timer;
     claimed.tenant = STR("main");
-    return saga_timer_message(&claimed, now);
+    return saga_timer_message(&claimed, false, now);
 }
 
 Test(saga_handler, given_a_timer_when_current_then_a_new_attempt_and_the_old_timer_ended)
@@ -321,6 +321,32 @@ Test(saga_handler, given_silence_when_every_timer_fires_then_it_ends_rejected_or
     cr_assert_eq(state->phase, SAGA_PARKED);
     cr_assert_eq(reaction.timer_count, 0);
     cr_assert(str_eq(reaction.label, STR("parked")));
+}
+
+Test(saga_handler,
+     given_a_timer_whose_step_has_waited_too_long_when_it_fires_then_no_attempt_is_left)
+{
+    struct saga_state *state = given_started();
+    struct incoming spent = saga_timer_message(&reaction.timers[0], true, now);
+    spent.tenant = STR("main");
+    cr_assert_eq(when(state, spent), STATUS_OK);
+    cr_assert(uuid_eq(reaction.rows[1].id, command_id("void:compensate:1")));
+    cr_assert(str_eq(state->code, STR("timed_out")));
+}
+
+Test(saga_handler, given_a_timer_when_asked_for_its_commands_then_the_first_and_the_latest_are_told)
+{
+    struct timer timer = {.saga = instance};
+    struct uuid ids[SAGA_TIMER_COMMANDS_MAX];
+    timer.data = STR("{\"step\":\"void\",\"direction\":\"compensate\",\"attempt\":2,\"retry\":1}");
+    cr_assert_eq(saga_timer_commands(&timer, &arena, ids), 2);
+    cr_assert(uuid_eq(ids[0], command_id("void:compensate:1:r1")));
+    cr_assert(uuid_eq(ids[1], command_id("void:compensate:2:r1")));
+    timer.data = STR("{\"step\":\"commit\",\"direction\":\"forward\",\"attempt\":2147483647}");
+    cr_assert_eq(saga_timer_commands(&timer, &arena, ids), SAGA_TIMER_COMMANDS_MAX);
+    cr_assert(uuid_eq(ids[7], command_id("commit:forward:2147483647")));
+    timer.data = STR("{}");
+    cr_assert_eq(saga_timer_commands(&timer, &arena, ids), 0);
 }
 
 static enum status when_operator(struct saga_state *state, enum saga_operator_action action)

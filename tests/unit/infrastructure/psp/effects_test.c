@@ -88,14 +88,23 @@ Test(effects, given_a_body_that_lacks_a_member_when_asked_then_it_is_refused_and
     cr_assert_eq(results[1].answer.outcome, EFFECT_DONE);
 }
 
-Test(effects, given_an_unknown_operation_when_asked_then_it_is_invalid)
+Test(effects, given_an_unknown_operation_among_others_when_asked_then_that_alone_is_unknown)
 {
-    struct effect_request asked = request("payment.print", "k", "{}");
-    struct effect_result result;
-    cr_assert_eq(effect_runner_perform(&payments.port, &asked, 1, 100, &arena, &result),
-                 STATUS_INVALID);
-    cr_assert_eq(effect_runner_perform(&shipments.port, &asked, 1, 100, &arena, &result),
-                 STATUS_INVALID);
+    const struct effect_request payment[] = {
+        request("payment.print", "k", "{}"),
+        request("payment.authorize", "q:authorize", AUTHORIZE("tok_ok"))};
+    const struct effect_request shipment[] = {
+        request("carrier.cancel", "s:cancel", "{\"shipment\":\"s\"}"),
+        request("carrier.print", "k", "{}")};
+    struct effect_result results[2];
+    cr_assert_eq(effect_runner_perform(&payments.port, payment, 2, 100, &arena, results),
+                 STATUS_OK);
+    cr_assert(results[0].unknown && !results[0].answered);
+    cr_assert(results[1].answered && !results[1].unknown);
+    cr_assert_eq(effect_runner_perform(&shipments.port, shipment, 2, 100, &arena, results),
+                 STATUS_OK);
+    cr_assert(results[0].answered && !results[0].unknown);
+    cr_assert(results[1].unknown && !results[1].answered);
 }
 
 Test(effects, given_a_shipment_when_scheduled_and_cancelled_then_the_carrier_answers)

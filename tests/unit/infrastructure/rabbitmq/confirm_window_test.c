@@ -83,6 +83,18 @@ Test(confirm_window, given_a_nack_when_taken_then_the_outcome_is_nacked_and_stay
     cr_assert_eq(outcomes[1], PUBLISHED);
 }
 
+Test(confirm_window, given_a_gap_when_asked_what_is_known_then_what_stands_behind_it_is_told_too)
+{
+    given_published(1, 1);
+    confirm_window_abandon(&window);
+    given_published(2, 4);
+    confirm_window_confirm(&window, 3, false, PUBLISHED);
+    confirm_window_confirm(&window, 4, false, NACKED);
+    confirm_window_known(&window, 16, outcomes);
+    cr_assert(outcomes[0] == UNSETTLED && outcomes[1] == PUBLISHED && outcomes[2] == NACKED);
+    cr_assert_eq(confirm_window_take(&window, 16, outcomes), 0, "nothing was handed out");
+}
+
 Test(confirm_window, given_foreign_tags_when_confirmed_then_nothing_happens)
 {
     given_published(1, 2);

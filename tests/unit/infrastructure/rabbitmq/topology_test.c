@@ -135,6 +135,14 @@ Test(topology, given_projections_and_sagas_when_made_then_their_events_are_bound
     cr_assert_eq(bindings_of(&topology, "comanda.replies", "comanda.saga", "#"), 1);
 }
 
+Test(topology, given_any_table_when_made_then_nothing_is_bound_to_the_alternate_exchange)
+{
+    struct topology topology = made();
+    cr_assert_eq(queue_of(&topology, "comanda.unroutable")->role, QUEUE_UNROUTABLE);
+    cr_assert_null(queue_of(&topology, "comanda.unrouted"));
+    cr_assert_not(topology_routes(&topology, TOPOLOGY_UNROUTED, STR("")));
+}
+
 Test(topology, given_keys_when_routed_then_the_table_knows_who_takes_them)
 {
     struct topology topology = made();

@@ -13,10 +13,18 @@ static struct {
     enum status check;
     enum status declare;
     size_t missing_work;
-    size_t missing_copies; // the unrouted queue
+    size_t missing_copies; // the unroutable queue
     int checked;
     int declared;
     int compared;
+    int retired;
+    int bound;
+    bool bound_ladder;
+    int asked;
+    bool silent; // the management API
+    size_t lost_bindings;
+    size_t lost_of_log;
+    size_t differing;
     int lost;
     bool refuses_lanes;
 } broker;
@@ -72,7 +80,7 @@ enum status topology_declare(struct rabbitmq_connection *connection,
                              const struct topology *topology, struct topology_report *report)
 {
     (void)connection;
-    *report = (struct topology_report){0};
+    *report = (struct topology_report){.differing = broker.differing};
     broker.declared++;
     broker.missing_work = 0;
     broker.missing_copies = 0;
@@ -90,9 +98,50 @@ enum status topology_compare(struct rabbitmq_connection *connection,
     (void)connection;
     (void)topology;
     (void)states;
-    (void)report;
+    report->differing = broker.differing;
     broker.compared++;
     return STATUS_OK;
+}
+
+enum status topology_retire(struct rabbitmq_connection *connection, struct topology_report *report)
+{
+    (void)connection;
+    (void)report;
+    broker.retired++;
+    return STATUS_OK;
+}
+
+enum status topology_bind(struct rabbitmq_connection *connection, const struct topology *given,
+                          bool with_ladder, struct topology_report *report)
+{
+    (void)connection;
+    (void)given;
+    (void)report;
+    broker.bound++;
+    broker.bound_ladder = with_ladder;
+    return STATUS_OK;
+}
+
+enum status topology_bindings_ask(const struct topology *given,
+                                  const struct rabbitmq_management *asked, const char *vhost,
+                                  struct topology_lost *lost)
+{
+    (void)given;
+    cr_assert_eq(asked->port, 1);
+    cr_assert_str_eq(vhost, "shop");
+    broker.asked++;
+    *lost = (struct topology_lost){.count = broker.lost_bindings, .of_log = broker.lost_of_log};
+    if (broker.silent) {
+        lost->cause[0] = '?';
+    }
+    return broker.silent ? STATUS_TIMEOUT : STATUS_OK;
+}
+
+static int64_t now_ms = 1000;
+
+int64_t rabbitmq_now_ms(void)
+{
+    return now_ms;
 }
 
 // --- the looks
@@ -107,13 +156,18 @@ static const struct topology_binding bindings[] = {
 };
 static const struct topology topology = {
     .queues = queues, .queue_count = 2, .bindings = bindings, .binding_count = 2};
+static const struct rabbitmq_settings settings = {.vhost = "shop"};
+static const struct rabbitmq_management management = {.port = 1};
+static const struct relay_seen nothing = {.sent = false};
+static const struct relay_seen something = {.sent = true};
+static const struct relay_seen one_that_came_back = {.sent = true, .returned = true};
 static struct topology_keeper keeper;
 
 static void open_declared(void)
 {
     bool mended = true;
-    cr_assert(topology_keeper_init(&keeper, NULL, &topology, 4));
-    cr_assert_eq(topology_keeper_look(&keeper, &mended), STATUS_OK);
+    cr_assert(topology_keeper_init(&keeper, &settings, &topology, &management, 4));
+    cr_assert_eq(topology_keeper_look(&keeper, nothing, &mended), STATUS_OK);
     cr_assert_not(mended, "the first look makes everything; nothing was sent before");
     cr_assert_eq(broker.declared, 1);
 }
@@ -128,8 +182,83 @@ TestSuite(topology_keeper, .init = open_declared, .fini = close_keeper);
 static void look(enum status expected, bool mends)
 {
     bool mended = !mends;
-    cr_assert_eq(topology_keeper_look(&keeper, &mended), expected);
+    cr_assert_eq(topology_keeper_look(&keeper, nothing, &mended), expected);
     cr_assert_eq(mended, mends);
+}
+
+Test(topology_keeper, given_something_of_ours_that_came_back_when_looked_then_all_is_made_anew)
+{
+    bool mended = false;
+    cr_assert_eq(topology_keeper_look(&keeper, one_that_came_back, &mended), STATUS_OK);
+    cr_assert(mended, "what was sent while a binding was missing goes again");
+    cr_assert_eq(broker.declared, 2);
+    look(STATUS_OK, false);
+}
+
+static bool look_after(struct relay_seen seen)
+{
+    bool mended = false;
+    cr_assert_eq(topology_keeper_look(&keeper, seen, &mended), STATUS_OK);
+    return mended;
+}
+
+Test(topology_keeper, given_something_sent_when_looked_then_bindings_are_asked_for_and_declared)
+{
+    cr_assert_not(look_after(something));
+    cr_assert(broker.asked == 1 && broker.bound == 1 && broker.declared == 1);
+}
+
+Test(topology_keeper, given_a_quiet_log_when_looked_then_bindings_are_seen_to_once_a_minute)
+{
+    for (int look_number = 0; look_number < 24; look_number++) {
+        now_ms += 5000;
+        cr_assert_not(look_after(nothing));
+    }
+    cr_assert(broker.asked == 2 && broker.bound == 2, "%d, %d", broker.asked, broker.bound);
+}
+
+Test(topology_keeper, given_a_binding_that_is_missing_when_looked_then_it_is_told_once)
+{
+    broker.lost_bindings = broker.lost_of_log = 1;
+    cr_assert(look_after(something));
+    cr_assert_eq(keeper.lost.count, 1);
+    broker.lost_bindings = broker.lost_of_log = 0;
+    cr_assert_not(look_after(something));
+    cr_assert_eq(keeper.lost.count, 0);
+    cr_assert_eq(broker.declared, 2);
+}
+
+Test(topology_keeper, given_a_queue_that_differs_when_looked_then_its_ladder_is_left_alone)
+{
+    broker.differing = 1;
+    cr_assert(look_after(one_that_came_back));
+    broker.lost_bindings = 1;
+    cr_assert_not(look_after(something), "it is being replaced");
+    cr_assert(broker.bound == 1 && !broker.bound_ladder);
+    broker.differing = 0;
+    broker.lost_bindings = 0;
+    cr_assert_not(look_after(something));
+    cr_assert(broker.bound == 2 && broker.bound_ladder);
+}
+
+Test(topology_keeper, given_a_silent_management_api_when_looked_then_it_is_left_alone_for_a_minute)
+{
+    broker.silent = true;
+    cr_assert_not(look_after(something));
+    cr_assert_str_eq(topology_keeper_cause(&keeper), "?");
+    cr_assert_not(look_after(something));
+    cr_assert(broker.asked == 1 && broker.bound == 2, "bindings are declared all the same");
+    now_ms += 60000;
+    broker.silent = false;
+    cr_assert_not(look_after(something));
+    cr_assert_eq(broker.asked, 2);
+    cr_assert_str_eq(topology_keeper_cause(&keeper), "");
+}
+
+Test(topology_keeper, given_any_look_then_the_queue_of_old_programs_goes)
+{
+    look(STATUS_OK, false);
+    cr_assert_eq(broker.retired, 2);
 }
 
 Test(topology_keeper, given_everything_in_place_when_looked_at_then_nothing_is_declared)

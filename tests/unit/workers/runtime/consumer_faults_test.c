@@ -6,6 +6,7 @@
 // links: workers/runtime/consumer_failures.c workers/runtime/consumer_metrics.c
 // links: workers/runtime/consumer_lanes.c
 // links: workers/runtime/consumer_settings.c workers/runtime/consumer_wait.c
+// links: workers/runtime/consumer_backlog.c
 #include "runtime/consumer.h"
 
 #include <criterion/criterion.h>
@@ -123,6 +124,90 @@ Test(consumer_faults, given_no_memory_for_a_batch_when_the_next_is_acknowledged_
     cr_assert_eq(script.batches, 1);
     cr_assert_eq(script.sizes[0], 3, "%zu of 3 handled", script.sizes[0]);
     then_depths(0, 0, 0);
+}
+
+// A broker that has no room among the dead letters for a while.
+static struct {
+    struct message_bus port;
+    struct message_bus_ops ops;
+    int refusals;        // of dead letters that are still to come
+    enum status failure; // of the calls that refuse; the others in them are confirmed all the same
+    int tries;
+} strict;
+
+static enum status publish_strictly(struct message_bus *given, const struct message *messages,
+                                    size_t count, int timeout_ms, enum publish_outcome *outcomes)
+{
+    (void)given;
+    bool refuses = strict.refusals > 0;
+    strict.tries++;
+    for (size_t at = 0; at < count; at++) {
+        if (refuses && str_eq(messages[at].exchange, STR("comanda.dead"))) {
+            outcomes[at] = strict.failure == STATUS_OK ? NACKED : UNSETTLED;
+            continue;
+        }
+        cr_assert_eq(message_bus_publish(message_bus_memory_port(bus), &messages[at], 1, timeout_ms,
+                                         &outcomes[at]),
+                     STATUS_OK);
+    }
+    strict.refusals -= refuses;
+    return refuses ? strict.failure : STATUS_OK;
+}
+
+static enum status receive_broker(struct message_bus *given, size_t max, int wait_ms, int linger_ms,
+                                  struct arena *into, struct message **messages, size_t *count)
+{
+    (void)given;
+    return message_bus_receive(message_bus_memory_port(bus), max, wait_ms, linger_ms, into,
+                               messages, count);
+}
+
+static enum status requeue_broker(struct message_bus *given, uint64_t tag, bool multiple)
+{
+    (void)given;
+    return message_bus_requeue(message_bus_memory_port(bus), tag, multiple);
+}
+
+static void given_a_strict_broker(int refusals, enum status failure)
+{
+    strict.ops = (struct message_bus_ops){.publish = publish_strictly,
+                                          .receive = receive_broker,
+                                          .ack = ack_broker,
+                                          .requeue = requeue_broker,
+                                          .pause = pause_broker,
+                                          .tick = tick_broker};
+    strict.port.ops = &strict.ops;
+    strict.refusals = refusals;
+    strict.failure = failure;
+    port = &strict.port;
+}
+
+Test(consumer_faults, given_one_copy_that_is_refused_when_taken_at_last_then_none_is_there_twice)
+{
+    static const enum status failures[] = {STATUS_OK, STATUS_TIMEOUT};
+    for (size_t each = 0; each < 2; each++) {
+        int64_t before = (int64_t)each;
+        given_a_strict_broker(3, failures[each]);
+        given_message("later");
+        given_message("never");
+        given_message("fine");
+        runtime.turns_left = TURNS;
+        when_it_runs(suspects);
+        cr_assert_geq(strict.tries, 4);
+        then_depths(0, before + 1, before + 1);
+        then_nothing_is_in_hand();
+    }
+}
+
+Test(consumer_faults, given_dead_letters_that_are_full_when_asked_to_end_then_it_stays_in_its_queue)
+{
+    given_a_strict_broker(1000000, STATUS_OK);
+    given_message("fine");
+    given_message("later");
+    given_message("never");
+    when_it_runs(suspects);
+    then_depths(1, 1, 0);
+    then_nothing_is_in_hand();
 }
 
 Test(consumer_faults, given_a_daemon_that_is_not_ready_when_it_runs_then_it_takes_nothing)
