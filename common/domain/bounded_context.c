@@ -98,6 +98,16 @@ const struct projection *context_projection_of(struct str category)
     return find_projection(category, reads_category);
 }
 
+bool context_is_contended(const struct bounded_context *context)
+{
+    for (size_t i = 0; i < context->command_count; i++) {
+        if (context->commands[i].contended) {
+            return true;
+        }
+    }
+    return false;
+}
+
 size_t context_command_name(const struct bounded_context *context,
                             const struct command_type *command, char name[COMMAND_NAME_MAX])
 {

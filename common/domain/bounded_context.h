@@ -148,6 +148,9 @@ struct command_type {
     struct str type;     // the verb: "place"
     struct str category; // the aggregate it is addressed to: "order"
     bool creates;        // its stream is new: nothing to read, expected version 0
+    // It appends to streams beside its target that other commands want too (the stock behind many
+    // reservations). Such commands go by lanes, so that each hot stream is written by one worker.
+    bool contended;
     // Reads the JSON body (already checked by json_check) and lists everything wrong with it.
     // With faults *body is NULL or partial: when it is not NULL, lookups and decide are run on it
     // all the same and decide's faults are added, so that shape and catalogue are reported
@@ -196,6 +199,9 @@ const struct command_type *context_command(struct str full_name);
 const struct projection *context_projection(struct str collection);
 const struct projection *context_projection_of(struct str category);
 const struct bounded_context *context_of_category(struct str category);
+
+// Are commands of the context contended?
+bool context_is_contended(const struct bounded_context *context);
 
 // Writes the full name without a NUL and returns its length; 0 when it does not fit.
 enum { COMMAND_NAME_MAX = 96 };

@@ -10,7 +10,8 @@ from house import ask, wait_until
 from processes import Processes, spent
 
 FLOORS = {"post_order": 3.0, "get_order_hot": 0.4, "relay": 0.7, "reserve_long_stream": 0.8,
-          "order_to_confirmed": 0.16, "lone_order": 0.45, "idle": 1.0, "shed": 0.85}
+          "hot_stock": 0.9, "order_to_confirmed": 0.16, "lone_order": 0.45, "idle": 1.0,
+          "shed": 0.85}
 
 
 class Bench:
@@ -190,8 +191,10 @@ def skip_backlog(house):
               "(select last_value from comanda.event_position) where name = 'relay'")
 
 
+LANES = 8
 QUEUES = ("comanda.saga", "comanda.projector", "comanda.payment", "comanda.inventory",
-          "comanda.shipping", "comanda.ordering", "comanda.unroutable")
+          "comanda.shipping", "comanda.ordering", "comanda.unroutable",
+          *(f"comanda.inventory.lane.{lane}" for lane in range(LANES)))
 
 
 class Broker:
@@ -296,6 +299,30 @@ def reserve_long_stream(bench, commands):
                   f"a stock item with {EVENTS_SHORT} events", rates["SKU-NEW"])
 
 
+def hot_stock(bench, commands):
+    """Reservations of one item by two workers, against the same by one. They come by the item's lane,
+    as the relay sends them once the workers serve it."""
+    house, broker = bench.house, Broker(bench.house)
+    skip_backlog(house)
+    make_stock(house, "SKU-HOT", EVENTS_SHORT)
+    template = command_template(house)
+    house.home.choose_port("probe_inventory-2")
+    broker.purge()
+    rates = {1: [], 2: []}
+    for turn in range(bench.rounds + 1):
+        for workers, found in rates.items():
+            names = ["inventory", "inventory-2"][:workers]
+            house.start_daemons(names)
+            wait_until("the lanes are shared out", 60, lambda names=names: all(
+                house.metric(name, "comanda_lanes") == LANES / len(names) for name in names))
+            rate = reserve(house, [command(template, "SKU-HOT") for _ in range(commands)],
+                           names, "0.")
+            house.stop_daemons(names)
+            if turn > 0:
+                found.append(rate)
+    bench.compare("hot_stock", "commands/s", rates[2], "one worker", rates[1])
+
+
 def make_stock(house, sku, events):
     path = house.home.write("work/long.ndjson", json.dumps({"sku": sku, "quantity": 1000}) + "\n")
     house.shop.ctl("stock", "load", str(path))
@@ -334,13 +361,13 @@ def command(template, sku):
     }, separators=(",", ":"))
 
 
-def reserve(house, bodies):
+def reserve(house, bodies, workers=("inventory",), lane=""):
     before = int(house.sql("select count(*) from comanda.events where kind = 'reply' "
                            "and type = 'ok'"))
     began = time.monotonic()
-    house.publish("comanda.commands", "inventory.reserve_reservation", bodies)
-    wait_until("the reservations are made", 300, lambda: house.metric(
-        "inventory", "comanda_messages_total") >= len(bodies))
+    house.publish("comanda.commands", f"{lane}inventory.reserve_reservation", bodies)
+    wait_until("the reservations are made", 300, lambda: sum(
+        house.metric(worker, "comanda_messages_total") for worker in workers) >= len(bodies))
     seconds = time.monotonic() - began
     made = int(house.sql("select count(*) from comanda.events where kind = 'reply' "
                          "and type = 'ok'")) - before

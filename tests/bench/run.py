@@ -4,9 +4,9 @@
 
 Environment: BENCH_SECONDS (of each measurement; 5), BENCH_ROUNDS (3), BENCH_ORDERS (20000, of
 order_to_confirmed), BENCH_ROWS (names by comma: post_order, get_order_hot, relay,
-reserve_long_stream, order_to_confirmed, lone_order, idle, shed; all unless given), BENCH_KEEP=1
-(leaves servers and edge running in build/bench/home, to look at), BENCH_BEFORE (a built clone of an
-older commit, which idle is compared with; without it idle is told and not compared).
+reserve_long_stream, hot_stock, order_to_confirmed, lone_order, idle, shed; all unless given),
+BENCH_KEEP=1 (leaves servers and edge running in build/bench/home, to look at), BENCH_BEFORE (a built
+clone of an older commit, which idle is compared with; without it idle is told and not compared).
 """
 import argparse
 import os
@@ -19,8 +19,8 @@ import shedding
 from house import House, ask, wait_until
 from report import Report
 
-ROWS = ("post_order", "get_order_hot", "relay", "reserve_long_stream", "order_to_confirmed",
-        "lone_order", "idle", "shed")
+ROWS = ("post_order", "get_order_hot", "relay", "reserve_long_stream", "hot_stock",
+        "order_to_confirmed", "lone_order", "idle", "shed")
 WARM_UP_SECONDS = 60
 
 
@@ -66,6 +66,8 @@ def measure(house, report):
         rows.relay(bench, 2000 * bench.seconds)
     if "reserve_long_stream" in names:
         rows.reserve_long_stream(bench, 300 * bench.seconds)
+    if "hot_stock" in names:
+        rows.hot_stock(bench, 600 * bench.seconds)
     if "shed" in names:
         house.stop_daemons()
         shedding.shed(bench)

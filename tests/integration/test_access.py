@@ -151,7 +151,7 @@ def test_topology_list_and_declare_tell_what_is_there(house):
     done = ctl("topology", "list", "--sagas", SAGAS, "--amqp", house.url_of("operator"), "--json")
     assert done.returncode == 0, done.stderr
     rows = {row["queue"]: row for row in json.loads(done.stdout)}
-    assert len(rows) == 31 and rows["comanda.payment"]["state"] == "there"
+    assert len(rows) == 39 and rows["comanda.payment"]["state"] == "there"
     done = ctl("topology", "declare", "--sagas", SAGAS, "--amqp", house.url_of("operator"))
     assert done.returncode == 4
     assert "403" in done.stderr and "comanda_relay" in done.stderr

@@ -50,9 +50,11 @@ def test_the_topology_is_what_the_architecture_says(database, vhost, start):
     def queues():
         return {queue["name"]: queue for queue in vhost.call("GET", f"/api/queues/{vhost.vhost}")}
 
-    until(lambda: len(queues()) == 31, "every queue")
+    lanes = [f"comanda.inventory.lane.{lane}" for lane in range(8)]
+    until(lambda: len(queues()) == 39, "every queue")
     found = queues()
-    assert set(found) == {*work, *(f"{queue}.dead" for queue in work), "comanda.unroutable",
+    assert all(found[lane]["arguments"]["x-single-active-consumer"] is True for lane in lanes)
+    assert set(found) == {*work, *lanes, *(f"{queue}.dead" for queue in work), "comanda.unroutable",
                           *(f"{queue}.retry.{step}" for queue in work for step in (1, 2, 3))}
     assert {queue["type"] for queue in found.values()} == {"quorum"}
     retry = found["comanda.payment.retry.2"]["arguments"]
@@ -69,6 +71,7 @@ def test_the_topology_is_what_the_architecture_says(database, vhost, start):
               ("comanda.events", "product.#", "comanda.projector"),
               ("comanda.commands", "payments.#", "comanda.payment"),
               ("comanda.commands", "ordering.#", "comanda.ordering"),
+              ("comanda.commands", "7.inventory.#", "comanda.inventory.lane.7"),
               ("comanda.replies", "#", "comanda.saga"),
               ("comanda.retry", "comanda.saga.3", "comanda.saga.retry.3"),
               ("comanda.dead", "comanda.saga", "comanda.saga.dead")}

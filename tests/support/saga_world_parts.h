@@ -43,8 +43,9 @@ struct worker {
     struct handler_batch *batch; // NULL: idle
     struct arena arena;
     struct incoming incoming;
-    int mail;  // index; -1: a timer or an operator's
-    int timer; // index; -1: none
+    int mail;       // index; -1: a timer or an operator's
+    int timer;      // index; -1: none
+    int64_t now_ms; // the batch's clock, which only its rests move
     struct state_cache *cache;
 };
 

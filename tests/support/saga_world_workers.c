@@ -9,8 +9,9 @@
 
 static void begin(struct play *play, struct worker *worker, int handler)
 {
+    worker->now_ms = 0;
     static const struct handler_limits limits = {
-        .attempts_max = 20, .snapshot_every = 0, .append_rows_max = 4096};
+        .contention_ms = 30000, .snapshot_every = 0, .append_rows_max = 4096};
     worker->batch = handler_batch_new(&play->handlers[handler].handler, &worker->incoming, 1,
                                       worker->cache, &limits, &worker->arena);
     if (worker->batch == NULL) {
@@ -81,7 +82,7 @@ static void append(struct play *play, struct worker *worker)
 
 void world_go_on(struct play *play, struct worker *worker)
 {
-    switch (handler_batch_next(worker->batch)) {
+    switch (handler_batch_next(worker->batch, worker->now_ms)) {
     case HANDLER_WANT_STREAMS:
         load(play, worker);
         break;
@@ -90,6 +91,9 @@ void world_go_on(struct play *play, struct worker *worker)
         break;
     case HANDLER_WANT_APPEND:
         append(play, worker);
+        break;
+    case HANDLER_WANT_PAUSE: // others do their steps meanwhile, or do not
+        worker->now_ms += handler_batch_pause_ms(worker->batch);
         break;
     case HANDLER_WANT_NOTHING:
         conclude(play, worker);

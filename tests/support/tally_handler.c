@@ -124,12 +124,14 @@ const struct message_handler tally_handler = {&ops, {"test", 4}};
 
 struct arena tally_arena;
 struct state_cache *tally_cache;
-const struct handler_limits tally_limits = {3, 10, 4096};
+int64_t tally_now_ms;
+const struct handler_limits tally_limits = {1000, 10, 4096};
 
 void tally_open(void)
 {
     arena_init(&tally_arena, 64 * 1024, 16 * 1024 * 1024);
     tally_cache = NULL;
+    tally_now_ms = 5000;
 }
 
 void tally_close(void)
@@ -158,7 +160,16 @@ struct handler_batch *tally_given(const struct incoming *messages, size_t count)
 
 void tally_expect(struct handler_batch *batch, enum handler_want want)
 {
-    cr_assert_eq(handler_batch_next(batch), want);
+    cr_assert_eq(handler_batch_next(batch, tally_now_ms), want);
+}
+
+int tally_when_it_rests(struct handler_batch *batch)
+{
+    tally_expect(batch, HANDLER_WANT_PAUSE);
+    int pause_ms = handler_batch_pause_ms(batch);
+    cr_assert_gt(pause_ms, 0);
+    tally_now_ms += pause_ms;
+    return pause_ms;
 }
 
 // Every stream asked for holds `count` additions after the version asked for.

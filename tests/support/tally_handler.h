@@ -12,7 +12,8 @@ extern const struct message_handler tally_handler;
 
 extern struct arena tally_arena;
 extern struct state_cache *tally_cache;          // NULL until a test makes one
-extern const struct handler_limits tally_limits; // three rounds, a snapshot every ten events
+extern const struct handler_limits tally_limits; // a second of losing, a snapshot every ten events
+extern int64_t tally_now_ms;                     // the batch's clock
 
 void tally_open(void);
 void tally_close(void);
@@ -26,6 +27,7 @@ void tally_expect(struct handler_batch *batch, enum handler_want want);
 // Every stream asked for holds `count` additions after the version asked for.
 void tally_when_streams_hold(struct handler_batch *batch, int32_t count);
 const struct append_item *tally_when_it_appends(struct handler_batch *batch, size_t *count);
+int tally_when_it_rests(struct handler_batch *batch); // until it may go on; how long that was
 void tally_when_all_appended(struct handler_batch *batch);
 void tally_when_verdict(struct handler_batch *batch, struct append_verdict verdict);
 void tally_then_outcomes(struct handler_batch *batch, const enum message_outcome *outcomes,

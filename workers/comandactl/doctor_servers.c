@@ -29,6 +29,13 @@ static struct counts count(struct doctor *doctor, const struct topology *topolog
                                               STR_FMT(queue->name));
             }
             break;
+        case QUEUE_LANE: // one that nobody serves is not used, but what lies in it has to come out
+            counts.waiting += states[at].messages;
+            if (states[at].consumers == 0 && states[at].messages > 0) {
+                counts.unread = DOCTOR_DETAIL(doctor, "%.*s %.*s", STR_FMT(counts.unread),
+                                              STR_FMT(queue->name));
+            }
+            break;
         case QUEUE_RETRY:
             counts.waiting += states[at].messages;
             break;

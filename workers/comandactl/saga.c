@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "application/handler/handler_run.h"
 #include "application/saga/decide.h"
@@ -24,7 +25,7 @@ enum {
     DAYS_DEFAULT = 30,
     DAYS_MAX = 3650,
     ROWS_AT_ONCE = 1000,
-    ROUNDS_MAX = 20
+    CONTENTION_MS = 10000 // how long a person waits for an instance that others write to
 };
 #define DAY_US (INT64_C(86400) * 1000000)
 
@@ -344,6 +345,12 @@ static enum ctl_exit report_outcome(const struct instance *instance, enum status
     return str_eq(result->label, STR("ignored")) ? CTL_NO : CTL_OK;
 }
 
+static bool pause_between(void *context, int ms)
+{
+    (void)context;
+    return usleep((useconds_t)ms * 1000) == 0;
+}
+
 // As the saga daemon would handle it: load, decide, append with the version compared.
 static enum ctl_exit operate(struct ctl *ctl, enum saga_operator_action action, const char *done)
 {
@@ -354,7 +361,8 @@ static enum ctl_exit operate(struct ctl *ctl, enum saga_operator_action action, 
         const struct handler_run run = {
             .handler = &handler.handler,
             .store = instance.store,
-            .limits = {.attempts_max = ROUNDS_MAX, .append_rows_max = APPEND_ROWS_MAX},
+            .limits = {.contention_ms = CONTENTION_MS, .append_rows_max = APPEND_ROWS_MAX},
+            .pause = pause_between,
         };
         instant_us now = 0; // PostgreSQL's, which judges the deadlines that are set by it
         const struct message_result *results = NULL;

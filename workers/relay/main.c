@@ -33,6 +33,9 @@ static const struct setting relay_items[] = {
      "Messages on their way that the broker has not confirmed yet, at most"},
     {"COMANDA_RELAY_POLL", SETTING_MS, "50ms", 2, 5000, NULL,
      "How long a relay that sleeps waits for an append to ring before it looks by itself"},
+    {"COMANDA_LANES", SETTING_INTEGER, "8", 0, TOPOLOGY_LANES, NULL,
+     "Queues that the commands for contended streams are spread over, each with one worker at a "
+     "time; 0 for none. It may be changed at any time"},
     {"COMANDA_RELAY_STALE", SETTING_MS, "10s", 3000, 300000, NULL,
      "A leader that has not renewed its lease for so long is replaced"},
 };
@@ -115,7 +118,8 @@ static void make_keeper_or_exit(const struct settings *settings, struct arena *a
     struct rabbitmq_management *management;
     struct str cause; // it has been checked
     bool made = read_management(settings, arena, &management, &cause) &&
-                topology_keeper_init(keeper, amqp, topology, management);
+                topology_keeper_init(keeper, amqp, topology, management,
+                                     (int)settings_int(settings, "COMANDA_LANES"));
     must_have(made ? keeper : NULL, "the topology");
 }
 
@@ -198,6 +202,7 @@ int main(int argc, char **argv)
         .holder = holder_name(&arena),
         .stale_s = (int)(settings_int(settings, "COMANDA_RELAY_STALE") / 1000),
         .encode = cloud_event_encode,
+        .by_lane = topology_keeper_by_lane,
         .wanted = topology_keeper_wants,
         .aside = message_bus_rabbitmq_port(aside),
         .aside_key = TOPOLOGY_UNROUTABLE,

@@ -159,7 +159,8 @@ void relay_metrics_queues(const struct topology *topology,
         const struct topology_queue *queue = &topology->queues[i];
         if (queue->role == QUEUE_DEAD) {
             set_depth(&dead_letters, queue->name, states[i].messages);
-        } else if (queue->role == QUEUE_WORK || queue->role == QUEUE_UNROUTABLE) {
+        } else if (queue->role == QUEUE_WORK || queue->role == QUEUE_LANE ||
+                   queue->role == QUEUE_UNROUTABLE) {
             set_depth(&queue_messages, queue->name, states[i].messages);
         }
     }

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "infrastructure/telemetry/log.h"
 enum { REST_MS = 60000 }; // between two looks at bindings when nothing is sent, or nobody answers
 
 static enum status nothing_to_say(struct rabbitmq_connection *connection, void *context)
@@ -15,18 +16,60 @@ static enum status nothing_to_say(struct rabbitmq_connection *connection, void *
 
 bool topology_keeper_init(struct topology_keeper *keeper, const struct rabbitmq_settings *settings,
                           const struct topology *topology,
-                          const struct rabbitmq_management *management)
+                          const struct rabbitmq_management *management, int lanes)
 {
-    *keeper = (struct topology_keeper){.topology = topology, .management = management};
+    *keeper =
+        (struct topology_keeper){.topology = topology, .management = management, .lanes = lanes};
     keeper->states = calloc(topology->queue_count, sizeof(*keeper->states));
+    keeper->queues = calloc(topology->queue_count, sizeof(*keeper->queues));
+    keeper->bindings = calloc(topology->binding_count, sizeof(*keeper->bindings));
     rabbitmq_link_init(&keeper->link, settings, "topology", nothing_to_say, NULL);
-    return keeper->states != NULL;
+    return keeper->states != NULL && keeper->queues != NULL && keeper->bindings != NULL;
 }
 
 void topology_keeper_free(struct topology_keeper *keeper)
 {
     rabbitmq_link_close(&keeper->link);
     free(keeper->states);
+    free(keeper->queues);
+    free(keeper->bindings);
+}
+
+static bool is_lane(const struct topology *topology, struct str queue)
+{
+    for (size_t at = 0; at < topology->queue_count; at++) {
+        if (str_eq(topology->queues[at].name, queue)) {
+            return topology->queues[at].role == QUEUE_LANE;
+        }
+    }
+    return false;
+}
+
+// The users were made by an older release: better slow than not at all.
+static void go_without_lanes(struct topology_keeper *keeper)
+{
+    const struct topology *all = keeper->topology;
+    struct topology *less = &keeper->without_lanes;
+    *less = *all;
+    less->queue_count = 0;
+    less->binding_count = 0;
+    for (size_t at = 0; at < all->binding_count; at++) {
+        if (!is_lane(all, all->bindings[at].queue)) {
+            keeper->bindings[less->binding_count++] = all->bindings[at];
+        }
+    }
+    for (size_t at = 0; at < all->queue_count; at++) {
+        if (all->queues[at].role != QUEUE_LANE) {
+            keeper->queues[less->queue_count++] = all->queues[at];
+        }
+    }
+    less->queues = keeper->queues;
+    less->bindings = keeper->bindings;
+    keeper->topology = less;
+    keeper->lanes = 0;
+    log_line(LOG_WARNING, "the broker refuses the lanes' queues to this user: commands for hot"
+                          " streams are not spread; make the permissions anew (comandactl access"
+                          " rabbitmq) and start the relay again");
 }
 
 // Frames that came meanwhile (heartbeats) are read first, so that no deadline passes unseen.
@@ -103,6 +146,9 @@ static enum status declare_all(struct topology_keeper *keeper, bool *mended)
         keeper->declared = true;
         keeper->bind_at_ms = rabbitmq_now_ms() + REST_MS;
     }
+    if (status == STATUS_REFUSED && keeper->report.lane_refused) {
+        go_without_lanes(keeper);
+    }
     return status;
 }
 
@@ -142,6 +188,34 @@ enum status topology_keeper_look(void *context, struct relay_seen seen, bool *me
         rabbitmq_link_lost(&keeper->link);
     }
     return status;
+}
+
+static bool is_served(const struct topology_keeper *keeper, struct str queue)
+{
+    for (size_t at = 0; at < keeper->topology->queue_count; at++) {
+        if (str_eq(keeper->topology->queues[at].name, queue)) {
+            return keeper->states[at].consumers > 0;
+        }
+    }
+    return false;
+}
+
+enum status topology_keeper_by_lane(void *context, struct arena *arena, struct message *message)
+{
+    const struct topology_keeper *keeper = context;
+    struct str queue;
+    if (keeper->lanes == 0 || message->routing_key.len + 2 > MESSAGE_ROUTING_KEY_MAX) {
+        return STATUS_OK;
+    }
+    struct str key = topology_lane_key(message->routing_key, message->lane % keeper->lanes, arena);
+    if (key.data == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    if (topology_queue_of(keeper->topology, message->exchange, key, &queue) &&
+        is_served(keeper, queue)) {
+        message->routing_key = key;
+    }
+    return STATUS_OK;
 }
 
 bool topology_keeper_wants(void *context, const struct message *message)

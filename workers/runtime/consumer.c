@@ -117,6 +117,16 @@ static void climb(struct consumer_loop *loop, struct consumer_batch *batch)
 
 // --- the loop
 
+// The batch stays in hand meanwhile, so the connections have to breathe.
+static bool pause_in_batch(void *context, int ms)
+{
+    const struct consumer_loop *loop = context;
+    bool going = runtime_sleep(loop->runtime, ms);
+    enum status breath = message_bus_tick(loop->consumer->bus);
+    (void)breath; // receive will tell
+    return going;
+}
+
 static void take_batch(struct consumer_loop *loop, struct consumer_batch *batch)
 {
     if (!consumer_batch_make(loop, batch)) {
@@ -154,6 +164,7 @@ static void turn(struct consumer_loop *loop)
     if (runtime_monotonic_ms() >= loop->check_at_ms && !consumer_is_ready(loop)) {
         (void)wait_empty_handed(loop);
     }
+    consumer_lanes_look(loop);
 }
 
 static void start(struct consumer_loop *loop)
@@ -172,11 +183,14 @@ static void start(struct consumer_loop *loop)
         .store = consumer->store,
         .effects = consumer->effects,
         .cache = state_cache_new((size_t)settings_int(settings, "COMANDA_STATES"), 64 * 1024),
-        .limits = {.attempts_max = (int)settings_int(settings, "COMANDA_ROUNDS"),
+        .limits = {.contention_ms = (int)settings_int(settings, "COMANDA_CONTENTION"),
                    .snapshot_every = (int)settings_int(settings, "COMANDA_SNAPSHOT_EVERY"),
                    .append_rows_max = APPEND_ROWS},
-        .effect_timeout_ms = (int)settings_int(settings, "COMANDA_EFFECT_TIMEOUT")};
+        .effect_timeout_ms = (int)settings_int(settings, "COMANDA_EFFECT_TIMEOUT"),
+        .pause = consumer->handle == NULL ? pause_in_batch : NULL,
+        .pause_context = loop};
     consumer_metrics_make(&loop->metrics, consumer->queue);
+    consumer_lanes_open(&loop->lanes, consumer);
     arena_init(&loop->received, ARENA_BLOCK, RECEIVED_BYTES_MAX);
     arena_init(&loop->work, ARENA_BLOCK, WORK_BYTES_MAX);
     readiness_need(loop->runtime, "rabbitmq");
@@ -192,6 +206,7 @@ int consumer_run(struct runtime *runtime, void *context)
     while (!runtime_stopping(runtime)) {
         turn(&loop);
     }
+    consumer_lanes_close(&loop);
     state_cache_free(loop.run.cache);
     arena_free(&loop.received);
     arena_free(&loop.work);

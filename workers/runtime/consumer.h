@@ -15,11 +15,12 @@
 #include "application/ports/backlog_register.h"
 #include "application/ports/effect_runner.h"
 #include "application/ports/event_store.h"
+#include "application/ports/lane_members.h"
 #include "application/ports/message_bus.h"
 #include "application/ports/suspect_register.h"
 #include "runtime/runtime.h"
 
-// COMANDA_BATCH, COMANDA_LINGER, COMANDA_PREFETCH, COMANDA_ROUNDS, COMANDA_EFFECT_TIMEOUT,
+// COMANDA_BATCH, COMANDA_LINGER, COMANDA_PREFETCH, COMANDA_CONTENTION, COMANDA_EFFECT_TIMEOUT,
 // COMANDA_SNAPSHOT_EVERY, COMANDA_STATES, COMANDA_CRASHES, COMANDA_RETRY_1 to _3
 extern const struct setting_group consumer_settings;
 // Of them COMANDA_RETRY_1..3 alone: for whoever declares the queues.
@@ -44,6 +45,9 @@ struct consumer {
     // every few seconds, and after each failure until it says true. NULL: always.
     bool (*ready)(struct runtime *runtime, void *dependencies);
     void *dependencies;
+    struct lane_members *members; // who shares the role's lanes; NULL: the role has none
+    // Are the lanes' queues there? Asked before they are taken up. NULL: always.
+    bool (*lanes_there)(void *dependencies, const struct str *queues, size_t count);
     // For readiness: what is in the way of the bus, "" when nothing is. NULL: not known.
     const char *(*bus_cause)(void *bus_context);
     void *bus_context;

@@ -30,6 +30,11 @@ static const struct metric_family batch_seconds = {
     .bounds = METRIC_SECONDS_BOUNDS,
     .bound_count = METRIC_SECONDS_BOUND_COUNT,
 };
+static const struct metric_family lanes_served = {
+    .kind = METRIC_GAUGE,
+    .name = "comanda_lanes",
+    .help = "Lanes of its role that this process serves now.",
+};
 static const struct metric_family queue_age = {
     .kind = METRIC_GAUGE,
     .name = "comanda_queue_age_seconds",
@@ -75,6 +80,11 @@ void consumer_metrics_handled(struct consumer_metrics *metrics, struct str label
 {
     // A label is a literal or one of ours, so it has a NUL after it.
     metric_add(metric_of(&messages_total, "queue", metrics->queue, "outcome", label.data, NULL), 1);
+}
+
+void consumer_metrics_lanes(struct consumer_metrics *metrics, size_t served)
+{
+    metric_set(metric_of(&lanes_served, "queue", metrics->queue, NULL), (int64_t)served);
 }
 
 void consumer_metrics_failed(struct consumer_metrics *metrics, bool dead)

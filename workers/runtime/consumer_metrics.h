@@ -27,6 +27,7 @@ struct str consumer_metrics_label(struct str label);
 // label: from consumer_metrics_label.
 void consumer_metrics_handled(struct consumer_metrics *metrics, struct str label);
 void consumer_metrics_failed(struct consumer_metrics *metrics, bool dead);
+void consumer_metrics_lanes(struct consumer_metrics *metrics, size_t served);
 // How long what was taken up last had waited since it was recorded; 0: nothing waits.
 void consumer_metrics_age(struct consumer_metrics *metrics, int64_t age_us);
 void consumer_metrics_batch(struct consumer_metrics *metrics, size_t messages, int64_t took_us);

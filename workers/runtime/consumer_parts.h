@@ -4,8 +4,21 @@
 
 #include "application/handler/handler_run.h"
 #include "base/backoff.h"
+#include "infrastructure/rabbitmq/topology.h"
 #include "runtime/consumer.h"
 #include "runtime/consumer_metrics.h"
+
+// Of its role's, which are none for most.
+struct consumer_lanes {
+    struct arena arena; // of the names
+    struct str names[TOPOLOGY_LANES];
+    size_t count;
+    struct uuid own; // our name among the processes that share them
+    bool there;
+    size_t served;
+    size_t members;
+    int64_t look_at_ms;
+};
 
 // How far the queue has been taken up, and what has been told of it.
 struct consumer_backlog {
@@ -29,6 +42,7 @@ struct consumer_loop {
     int linger_ms;
     int crashes_max;
     int64_t check_at_ms;
+    struct consumer_lanes lanes;
     struct consumer_backlog backlog;
 };
 
@@ -68,6 +82,17 @@ void consumer_backlog_took(struct consumer_loop *loop, const struct consumer_bat
 void consumer_backlog_empty(struct consumer_loop *loop);
 
 void consumer_note_bus(struct consumer_loop *loop, enum status status);
+
+// Lanes: looks every few seconds who else is there, and takes up or gives up what is ours; between
+// two batches, when nothing of them is in hand but what the broker has sent ahead.
+void consumer_lanes_open(struct consumer_lanes *lanes, const struct consumer *consumer);
+void consumer_lanes_look(struct consumer_loop *loop);
+void consumer_lanes_close(struct consumer_loop *loop);
+
+// Which lanes are `own`'s among the members, which are sorted: every lane is exactly one member's,
+// and their shares differ by one at most. dealt: room for lane_count.
+size_t consumer_lanes_deal(const struct uuid *members, size_t member_count, struct uuid own,
+                           const struct str *lanes, size_t lane_count, struct str *dealt);
 
 // Room for the batch's results. False: no memory.
 bool consumer_batch_make(struct consumer_loop *loop, struct consumer_batch *batch);

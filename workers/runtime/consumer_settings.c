@@ -8,9 +8,11 @@ static const struct setting consumer_items[] = {
     {"COMANDA_LINGER", SETTING_MS, "0ms", 0, 1000, NULL,
      "How long a batch waits for more messages once it has one"},
     {"COMANDA_PREFETCH", SETTING_INTEGER, "300", 1, 10000, NULL,
-     "Messages that the broker hands out ahead of their acknowledgement"},
-    {"COMANDA_ROUNDS", SETTING_INTEGER, "20", 1, 1000, NULL,
-     "How often a group of messages that loses its race is decided again before it has to wait"},
+     "Messages of each queue that the broker hands out ahead of their acknowledgement"},
+    {"COMANDA_CONTENTION", SETTING_MS, "30s", 100, 600000, NULL,
+     "How long messages that keep losing the race for their streams are tried again at once, "
+     "before "
+     "they have to wait with the failed ones"},
     {"COMANDA_EFFECT_TIMEOUT", SETTING_MS, "3s", 10, 60000, NULL,
      "How long a batch waits for the provider's or carrier's answers"},
     {"COMANDA_SNAPSHOT_EVERY", SETTING_INTEGER, "100", 0, 100000, NULL,

@@ -9,11 +9,13 @@
 #include "infrastructure/postgres/backlog_register_postgres.h"
 #include "infrastructure/postgres/connection.h"
 #include "infrastructure/postgres/event_store_postgres.h"
+#include "infrastructure/postgres/lane_members_postgres.h"
 #include "infrastructure/postgres/migrate.h"
 #include "infrastructure/postgres/rights.h"
 #include "infrastructure/postgres/server_clock.h"
 #include "infrastructure/postgres/suspect_register_postgres.h"
 #include "infrastructure/rabbitmq/ladder_proof.h"
+#include "infrastructure/rabbitmq/topology.h"
 #include "infrastructure/telemetry/log.h"
 
 enum { PROOF_EVERY_MS = 15000, RIGHTS_DETAIL_MAX = 512, RIGHTS_BYTES_MAX = 32 * 1024 };
@@ -25,6 +27,7 @@ static void open_postgres(struct parts *parts, const struct settings *settings)
                                              .application_name = settings_program(settings)};
     parts->postgres = postgres_new(&options);
     parts->store = parts->postgres == NULL ? NULL : event_store_postgres_new(parts->postgres);
+    parts->members = parts->postgres == NULL ? NULL : lane_members_postgres_new(parts->postgres);
     parts->suspects =
         parts->postgres == NULL ? NULL : suspect_register_postgres_new(parts->postgres);
     parts->backlog =
@@ -41,14 +44,14 @@ void parts_need_postgres(struct runtime *runtime)
 void parts_make_or_exit(struct parts *parts, struct runtime *runtime, const char *queue)
 {
     const struct settings *settings = runtime_settings_of(runtime);
-    *parts = (struct parts){.queue = queue};
+    *parts = (struct parts){.runtime = runtime, .queue = queue};
     arena_init(&parts->arena, 4096, 64 * 1024);
     open_postgres(parts, settings);
     parts->amqp = amqp_settings_read(settings, &parts->arena);
     parts->amqp.prefetch = (int)settings_int(settings, "COMANDA_PREFETCH");
     parts->bus = message_bus_rabbitmq_new(&parts->amqp, str_from(queue));
     if (parts->store == NULL || parts->suspects == NULL || parts->backlog == NULL ||
-        parts->bus == NULL) {
+        parts->members == NULL || parts->bus == NULL) {
         log_line(LOG_ERROR, "no memory for the connections");
         exit(EXIT_FAILURE);
     }
@@ -60,6 +63,7 @@ void parts_free(struct parts *parts)
     message_bus_rabbitmq_free(parts->bus);
     backlog_register_postgres_free(parts->backlog);
     suspect_register_postgres_free(parts->suspects);
+    lane_members_postgres_free(parts->members);
     event_store_postgres_free(parts->store);
     postgres_free(parts->postgres);
     arena_free(&parts->arena);
@@ -144,6 +148,36 @@ bool parts_ready(struct runtime *runtime, void *context)
            may_climb(runtime, parts);
 }
 
+bool parts_pause(void *context, int ms)
+{
+    const struct parts *parts = context;
+    bool going = runtime_sleep(parts->runtime, ms);
+    if (parts->queue[0] != '\0') {
+        enum status breath = message_bus_tick(message_bus_rabbitmq_port(parts->bus));
+        (void)breath; // receive will tell
+    }
+    return going;
+}
+
+static bool lanes_there(void *context, const struct str *queues, size_t count)
+{
+    const struct parts *parts = context;
+    return queues_are_there(&parts->amqp, queues, count);
+}
+
+static bool has_lanes(struct str queue)
+{
+    const struct context_registry *registry = context_registry();
+    for (size_t at = 0; at < registry->count; at++) {
+        const struct bounded_context *context = registry->contexts[at];
+        if (context_is_contended(context) && context->role.len > 0 &&
+            str_eq(topology_role_of(queue), context->role)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static const char *bus_cause(void *bus)
 {
     return message_bus_rabbitmq_health(bus).cause;
@@ -155,6 +189,8 @@ struct consumer parts_consumer(struct parts *parts, const char *queue)
                              .bus = message_bus_rabbitmq_port(parts->bus),
                              .store = parts->store,
                              .suspects = parts->suspects,
+                             .members = has_lanes(str_from(queue)) ? parts->members : NULL,
+                             .lanes_there = lanes_there,
                              .backlog = parts->backlog,
                              .ready = parts_ready,
                              .dependencies = parts,

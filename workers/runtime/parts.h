@@ -7,6 +7,7 @@
 
 #include "application/ports/backlog_register.h"
 #include "application/ports/event_store.h"
+#include "application/ports/lane_members.h"
 #include "application/ports/message_bus.h"
 #include "application/ports/suspect_register.h"
 #include "infrastructure/rabbitmq/message_bus_rabbitmq.h"
@@ -15,6 +16,7 @@
 
 // For one loop, one thread. Nothing is connected before it is used.
 struct parts {
+    struct runtime *runtime;
     struct postgres *postgres;
     struct event_store *store;
     struct suspect_register *suspects;
@@ -23,6 +25,7 @@ struct parts {
     struct rabbitmq_settings amqp;
     struct arena arena; // of the settings' texts
     const char *queue;
+    struct lane_members *members;
     const char *rights;  // what the effects need at PostgreSQL, as rights.h; NULL: nothing
     bool ladder_proven;  // the user may write the queue's retry and dead-letter exchanges
     int64_t proof_at_ms; // the next try at finding that out
@@ -38,7 +41,11 @@ void parts_free(struct parts *parts);
 // fails, and would then hold its batch up.
 bool parts_ready(struct runtime *runtime, void *parts);
 
-// A consumer of these parts; handler and effects are the caller's to set.
+// As handler_run.pause, of parts: the bus breathes meanwhile.
+bool parts_pause(void *parts, int ms);
+
+// A consumer of these parts, which serves the queue's lanes too if its role has any; handler and
+// effects are the caller's to set.
 struct consumer parts_consumer(struct parts *parts, const char *queue);
 
 // Makes a program wait for "postgres", "schema" and "rights"; for roots without parts.

@@ -45,7 +45,7 @@ static enum status handle_counted(void *context, const struct incoming *messages
     return STATUS_OK;
 }
 
-static struct handler_run saga_run(const struct settings *settings, const struct parts *parts,
+static struct handler_run saga_run(const struct settings *settings, struct parts *parts,
                                    const struct message_handler *handler)
 {
     size_t states = (size_t)settings_int(settings, "COMANDA_STATES");
@@ -53,9 +53,11 @@ static struct handler_run saga_run(const struct settings *settings, const struct
         .handler = handler,
         .store = parts->store,
         .cache = state_cache_new(states, STATE_BYTES_MAX),
-        .limits = {.attempts_max = (int)settings_int(settings, "COMANDA_ROUNDS"),
+        .limits = {.contention_ms = (int)settings_int(settings, "COMANDA_CONTENTION"),
                    .snapshot_every = (int)settings_int(settings, "COMANDA_SNAPSHOT_EVERY"),
-                   .append_rows_max = APPEND_ROWS_MAX / 4}};
+                   .append_rows_max = APPEND_ROWS_MAX / 4},
+        .pause = parts_pause,
+        .pause_context = parts};
 }
 
 static struct saga_patience patience_or_exit(const struct settings *settings,

@@ -83,6 +83,18 @@ struct str handler_batch_owner(struct handler_batch *batch, const struct batch_s
                         STR_FMT(stream->category));
 }
 
+// As read from the log since the race was lost: only what came after it is read again.
+static bool start_from_kept(struct handler_batch *batch, struct batch_stream *stream)
+{
+    struct batch_view *view = &stream->views[0];
+    if (stream->kept.data == NULL ||
+        view->fold->decode(stream->kept, batch->arena, &view->state) != STATUS_OK) {
+        return false;
+    }
+    stream->version = stream->kept_version;
+    return true;
+}
+
 // A cached state saves reading, never a question: what came after it is asked for all the same.
 static bool start_from_cache(struct handler_batch *batch, struct batch_stream *stream)
 {
@@ -110,7 +122,7 @@ static bool start_from_cache(struct handler_batch *batch, struct batch_stream *s
 static void start_reading(struct handler_batch *batch, struct batch_stream *stream)
 {
     stream->cached = 0;
-    if (!start_from_cache(batch, stream)) {
+    if (!start_from_kept(batch, stream) && !start_from_cache(batch, stream)) {
         start_from_nothing(batch, stream);
     }
     stream->committed = stream->version;
@@ -149,7 +161,8 @@ void handler_batch_list_queries(struct handler_batch *batch)
     batch->query_count = 0;
     for (size_t at = 0; at < batch->stream_count; at++) {
         const struct batch_stream *stream = &batch->streams[at];
-        if (!stream->loaded && batch->groups[stream->group].pending > 0) {
+        const struct batch_group *group = &batch->groups[stream->group];
+        if (!stream->loaded && group->pending > 0 && !handler_batch_rests(batch, group)) {
             list_query(batch, (int32_t)at);
         }
     }
@@ -202,6 +215,18 @@ static void take_row(struct handler_batch *batch, struct batch_stream *stream,
     }
 }
 
+// Once a race was lost another may be: the next reading begins here.
+static void keep_as_read(struct handler_batch *batch, struct batch_stream *stream)
+{
+    struct str state;
+    bool contended = batch->groups[stream->group].losses > 0 && stream->appends;
+    if (contended && stream->version > stream->kept_version && stream->fault.data == NULL &&
+        handler_batch_encode_state(batch, stream, &state)) {
+        stream->kept = state;
+        stream->kept_version = stream->version;
+    }
+}
+
 static void take_rows(struct handler_batch *batch, struct batch_stream *stream,
                       const struct stream_rows *rows)
 {
@@ -217,6 +242,9 @@ static void take_rows(struct handler_batch *batch, struct batch_stream *stream,
     }
     stream->committed = stream->version;
     stream->loaded = !rows->more || stream->fault.data != NULL || stream->not_ours;
+    if (stream->loaded && !stream->not_ours) {
+        keep_as_read(batch, stream);
+    }
 }
 
 void handler_batch_take_streams(struct handler_batch *batch, const struct stream_rows *streams)
@@ -295,8 +323,10 @@ static void finish_twins(struct handler_batch *batch)
     }
 }
 
-enum handler_want handler_batch_next(struct handler_batch *batch)
+enum handler_want handler_batch_next(struct handler_batch *batch, int64_t now_ms)
 {
+    batch->now_ms = now_ms;
+    handler_batch_rest_losers(batch);
     handler_batch_list_queries(batch);
     if (batch->query_count > 0) {
         return HANDLER_WANT_STREAMS;
@@ -311,6 +341,9 @@ enum handler_want handler_batch_next(struct handler_batch *batch)
     }
     if (status == STATUS_OK && batch->item_count > 0) {
         return HANDLER_WANT_APPEND;
+    }
+    if (handler_batch_pause_ms(batch) > 0) {
+        return HANDLER_WANT_PAUSE;
     }
     finish_twins(batch);
     return HANDLER_WANT_NOTHING;

@@ -4,8 +4,9 @@
 // Messages that share a stream form a group: they are decided one after another on one loaded state
 // and appended as one item, all or nothing. A group that conflicts or meets a message handled
 // before is reloaded and decided again, alone; a group that the log refuses is halved down to the
-// message that stands alone. At most
-// `limits.attempts_max` rounds, then its messages are transient failures.
+// message that stands alone. A group that lost a race rests a little, longer each time in a row,
+// while the others go on; it is given up, its messages as transient failures, only when it has done
+// nothing but lose for `limits.contention_ms`.
 #pragma once
 
 #include <stddef.h>
@@ -16,6 +17,7 @@ enum handler_want {
     HANDLER_WANT_STREAMS, // handler_batch_queries → handler_batch_take_streams
     HANDLER_WANT_EFFECTS, // handler_batch_effects → handler_batch_take_effects
     HANDLER_WANT_APPEND,  // handler_batch_items → handler_batch_take_verdicts
+    HANDLER_WANT_PAUSE,   // handler_batch_pause_ms; all that is left has lost a race
     HANDLER_WANT_NOTHING, // every message has its outcome
 };
 
@@ -32,12 +34,15 @@ struct message_result {
 };
 
 struct handler_limits {
-    int attempts_max;       // rounds of a group that keeps losing its race
+    int contention_ms;      // how long a group that keeps losing its race is tried
     int snapshot_every;     // events between two snapshots of a stream; 0: none
     size_t append_rows_max; // rows of one append call; more wait for the next
 };
 
 enum { HANDLER_BATCH_MAX = 1024 }; // messages
+
+// Between two tries of a group that loses: about twice as long each time, with jitter.
+enum { HANDLER_PAUSE_FIRST_MS = 2, HANDLER_PAUSE_MAX_MS = 250 };
 
 struct state_cache; // encoded states of the streams used last; see state_cache.h
 struct handler_batch;
@@ -49,7 +54,11 @@ struct handler_batch *handler_batch_new(const struct message_handler *handler,
                                         struct state_cache *cache,
                                         const struct handler_limits *limits, struct arena *arena);
 
-enum handler_want handler_batch_next(struct handler_batch *batch);
+// now_ms: of a clock that never jumps.
+enum handler_want handler_batch_next(struct handler_batch *batch, int64_t now_ms);
+
+// How long there is nothing to do, 1 to HANDLER_PAUSE_MAX_MS; coming back early does no harm.
+int handler_batch_pause_ms(const struct handler_batch *batch);
 
 const struct stream_query *handler_batch_queries(struct handler_batch *batch, size_t *count);
 // `more` set on a stream: the driver asks again for the rest (queries are made anew by next).

@@ -150,8 +150,8 @@ void handler_batch_reset_group(struct handler_batch *batch, struct batch_group *
     group->next = 0;
 }
 
-static bool encode_state(struct handler_batch *batch, const struct batch_stream *stream,
-                         struct str *state)
+bool handler_batch_encode_state(struct handler_batch *batch, const struct batch_stream *stream,
+                                struct str *state)
 {
     struct buffer buffer;
     const struct batch_view *view = &stream->views[0];
@@ -179,7 +179,8 @@ static void keep_state(struct handler_batch *batch, struct batch_stream *stream)
     struct str state;
     bool due = is_snapshot_due(batch, stream);
     bool known = batch->cache == NULL || stream->cached == stream->version;
-    if (stream->fault.data != NULL || (!due && known) || !encode_state(batch, stream, &state)) {
+    if (stream->fault.data != NULL || (!due && known) ||
+        !handler_batch_encode_state(batch, stream, &state)) {
         return;
     }
     struct str owner = handler_batch_owner(batch, stream);
@@ -215,25 +216,7 @@ static void take_appended(struct handler_batch *batch, struct batch_group *group
         }
     }
     forget_item(group);
-}
-
-static void finish_pending(struct handler_batch *batch, struct batch_group *group, struct str cause)
-{
-    for (size_t at = 0; at < group->count; at++) {
-        struct batch_message *message = &batch->messages[group->messages[at]];
-        if (message->phase == MESSAGE_PENDING) {
-            handler_batch_finish(batch, message, MESSAGE_TRANSIENT, cause);
-        }
-    }
-}
-
-static void decide_again(struct handler_batch *batch, struct batch_group *group)
-{
-    handler_batch_reset_group(batch, group);
-    group->attempts++;
-    if (group->attempts >= batch->limits.attempts_max) {
-        finish_pending(batch, group, STR("others wrote to its streams each time it was decided"));
-    }
+    group->losses = 0;
 }
 
 // What a stream was taken for is wrong: what was hoped to be new may exist.
@@ -248,7 +231,7 @@ static void take_conflict(struct handler_batch *batch, struct batch_group *group
             }
         }
     }
-    decide_again(batch, group);
+    handler_batch_lose(batch, group);
 }
 
 static void take_already_handled(struct handler_batch *batch, struct batch_group *group,
@@ -270,7 +253,7 @@ static void take_already_handled(struct handler_batch *batch, struct batch_group
     if (any) {
         handler_batch_reset_group(batch, group);
     } else {
-        decide_again(batch, group);
+        handler_batch_lose(batch, group);
     }
 }
 
@@ -313,7 +296,7 @@ static void take_verdict(struct handler_batch *batch, struct batch_group *group,
     case APPEND_AGAIN:
     case DUPLICATE: // items without a key cannot be either
     case KEY_REUSED:
-        decide_again(batch, group);
+        handler_batch_lose(batch, group);
         return;
     }
 }

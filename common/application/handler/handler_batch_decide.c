@@ -241,8 +241,9 @@ void handler_batch_decide(struct handler_batch *batch)
 {
     batch->effect_count = 0;
     for (size_t at = 0; at < batch->group_count; at++) {
-        if (batch->groups[at].pending > 0) {
-            decide_group(batch, &batch->groups[at]);
+        struct batch_group *group = &batch->groups[at];
+        if (group->pending > 0 && !handler_batch_rests(batch, group)) {
+            decide_group(batch, group);
         }
     }
 }

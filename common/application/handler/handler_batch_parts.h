@@ -28,7 +28,9 @@ struct batch_stream {
     int32_t version;   // with the rows decided on top
     struct uuid last;  // id of the last row decided on top
     int32_t cached;    // version of the state in the cache; 0: none
-    int32_t item_at;   // index in the item that is being built
+    struct str kept;   // state as read after a lost race, for the next one; data NULL: none
+    int32_t kept_version;
+    int32_t item_at; // index in the item that is being built
     struct batch_view views[STREAM_VIEWS_MAX];
     size_t view_count;
     struct str fault; // its events cannot be read; data NULL: they can
@@ -62,7 +64,10 @@ struct batch_group {
     size_t count;
     size_t next; // the one to decide
     size_t pending;
-    int attempts;
+    int losses; // races lost since the last one won
+    bool lost;  // one just now
+    int64_t losing_since_ms;
+    int64_t resume_at_ms;
     size_t take_max;      // messages an item
     bool waiting;         // for an effect
     size_t decided_count; // in the item
@@ -82,6 +87,7 @@ struct handler_batch {
     struct state_cache *cache;
     struct handler_limits limits;
     struct arena *arena;
+    int64_t now_ms;
     struct batch_message *messages;
     struct message_result *results;
     size_t count;
@@ -125,6 +131,18 @@ void handler_batch_decide(struct handler_batch *batch);
 
 // Builds an item for each group that has decided something.
 enum status handler_batch_build_items(struct handler_batch *batch) MUST_CHECK;
+
+// The state in bytes; false: it has none that can be decoded again, or is too large.
+bool handler_batch_encode_state(struct handler_batch *batch, const struct batch_stream *stream,
+                                struct str *state);
+
+// The group's append was overtaken: it is decided again, after a rest.
+void handler_batch_lose(struct handler_batch *batch, struct batch_group *group);
+
+// Groups that have just lost begin to rest, or are given up.
+void handler_batch_rest_losers(struct handler_batch *batch);
+
+bool handler_batch_rests(const struct handler_batch *batch, const struct batch_group *group);
 
 // Forgets what the group has decided and read.
 void handler_batch_reset_group(struct handler_batch *batch, struct batch_group *group);

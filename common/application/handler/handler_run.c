@@ -3,6 +3,7 @@
 #include "application/handler/handler_run.h"
 
 #include "application/handler/state_cache.h"
+#include "base/monotonic.h"
 
 enum { ROWS_A_READ = 1000 }; // of a stream, in one round trip
 
@@ -74,8 +75,19 @@ static enum status bring_verdicts(const struct handler_run *run, struct handler_
     return status;
 }
 
+static enum status rest(const struct handler_run *run, const struct handler_batch *batch,
+                        int64_t *skipped_ms)
+{
+    int pause_ms = handler_batch_pause_ms(batch);
+    if (run->pause == NULL) {
+        *skipped_ms += pause_ms;
+        return STATUS_OK;
+    }
+    return run->pause(run->pause_context, pause_ms) ? STATUS_OK : STATUS_TIMEOUT;
+}
+
 static enum status bring(const struct handler_run *run, struct handler_batch *batch,
-                         enum handler_want want, struct arena *arena)
+                         enum handler_want want, struct arena *arena, int64_t *skipped_ms)
 {
     switch (want) {
     case HANDLER_WANT_STREAMS:
@@ -84,6 +96,8 @@ static enum status bring(const struct handler_run *run, struct handler_batch *ba
         return bring_effects(run, batch, arena);
     case HANDLER_WANT_APPEND:
         return bring_verdicts(run, batch, arena);
+    case HANDLER_WANT_PAUSE:
+        return rest(run, batch, skipped_ms);
     case HANDLER_WANT_NOTHING:
         break;
     }
@@ -109,14 +123,15 @@ enum status handler_run_batch(const struct handler_run *run, const struct incomi
     if (batch == NULL) {
         return STATUS_NO_MEMORY;
     }
-    enum handler_want want = handler_batch_next(batch);
+    int64_t skipped_ms = 0;
+    enum handler_want want = handler_batch_next(batch, monotonic_ms());
     while (want != HANDLER_WANT_NOTHING) {
-        enum status status = bring(run, batch, want, arena);
+        enum status status = bring(run, batch, want, arena, &skipped_ms);
         if (status != STATUS_OK) {
             handler_batch_fail(batch, status);
             return status;
         }
-        want = handler_batch_next(batch);
+        want = handler_batch_next(batch, monotonic_ms() + skipped_ms);
     }
     if (handler_batch_status(batch) == STATUS_OK) {
         keep_snapshots(run, batch);

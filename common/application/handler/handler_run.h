@@ -15,13 +15,17 @@ struct handler_run {
     struct state_cache *cache;     // NULL: none
     struct handler_limits limits;
     int effect_timeout_ms;
+    // Waits while every group left in the batch rests after a lost race. False: asked to end. NULL:
+    // the time is taken as passed.
+    bool (*pause)(void *context, int ms);
+    void *pause_context;
 };
 
 // Handles all messages; results: one each, in the arena. STATUS_OK: each has its outcome.
 // Another status, given at the first call that fails: the store is away, refuses everything, or
 // the batch is more than the arena or a call takes. The messages may be handed in again as they
-// are: the inbox knows those that were handled. results: untouched then. Snapshots that cannot be
-// kept are dropped silently.
+// are: the inbox knows those that were handled. STATUS_TIMEOUT, too: asked to end while it paused.
+// results: untouched then. Snapshots that cannot be kept are dropped silently.
 enum status handler_run_batch(const struct handler_run *run, const struct incoming *messages,
                               size_t count, struct arena *arena,
                               const struct message_result **results) MUST_CHECK;

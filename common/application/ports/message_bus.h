@@ -12,7 +12,7 @@
 
 struct arena;
 
-enum { MESSAGE_BODY_MAX = 256 * 1024, MESSAGE_ROUTING_KEY_MAX = 255 };
+enum { MESSAGE_BODY_MAX = 256 * 1024, MESSAGE_ROUTING_KEY_MAX = 255, MESSAGE_BUS_ALSO_MAX = 16 };
 
 // How a message has fared so far; travels in headers when the failure ladder copies it.
 struct message_attempts {
@@ -28,6 +28,7 @@ struct message {
     struct str routing_key;
     struct str content_type;
     struct str body;
+    uint16_t lane; // of a command that has one (command_lane.h), for who publishes it; 0: none
     struct message_attempts attempts;
     bool optional;         // nobody needs to want it: dropped then, which counts as PUBLISHED
     uint64_t delivery_tag; // set by receive
@@ -51,11 +52,20 @@ typedef enum status message_bus_publish_fn(struct message_bus *bus, const struct
                                            size_t count, int timeout_ms,
                                            enum publish_outcome *outcomes) MUST_CHECK;
 
-// Gathers up to `max` messages of the consumed queue: waits wait_ms for the first, then takes what
+// Gathers up to `max` messages of the consumed queues: waits wait_ms for the first, then takes what
 // is there, lingering at most linger_ms. *count may be 0. Messages live in the arena.
 typedef enum status message_bus_receive_fn(struct message_bus *bus, size_t max, int wait_ms,
                                            int linger_ms, struct arena *arena,
                                            struct message **messages, size_t *count) MUST_CHECK;
+
+// Receives from these queues too, beside the bus's own, from now on and no longer from any other;
+// what is in hand of one that is left out stays, and is acknowledged as ever. Views of the names
+// are kept. Asked again for the same it does nothing. Losing the connection, pausing or any failure
+// ends them all: ask again. STATUS_UNAVAILABLE: not connected now; STATUS_NOT_FOUND,
+// STATUS_REFUSED: one is not there or may not be read, and the connection was lost over it;
+// STATUS_FULL: more than MESSAGE_BUS_ALSO_MAX.
+typedef enum status message_bus_also_fn(struct message_bus *bus, const struct str *queues,
+                                        size_t count) MUST_CHECK;
 
 // Acknowledges one message, or all up to it. After a reconnect an old tag is ignored.
 typedef enum status message_bus_ack_fn(struct message_bus *bus, uint64_t delivery_tag,
@@ -90,6 +100,7 @@ struct message_bus_ops {
     message_bus_offer_fn *offer;
     message_bus_settle_fn *settle;
     message_bus_receive_fn *receive;
+    message_bus_also_fn *also;
     message_bus_ack_fn *ack;
     message_bus_requeue_fn *requeue;
     message_bus_pause_fn *pause;
@@ -124,6 +135,12 @@ static inline enum status message_bus_receive(struct message_bus *bus, size_t ma
                                               struct message **messages, size_t *count)
 {
     return bus->ops->receive(bus, max, wait_ms, linger_ms, arena, messages, count);
+}
+
+static inline enum status message_bus_also(struct message_bus *bus, const struct str *queues,
+                                           size_t count)
+{
+    return bus->ops->also(bus, queues, count);
 }
 
 static inline enum status message_bus_ack(struct message_bus *bus, uint64_t tag, bool multiple)

@@ -46,6 +46,9 @@ static enum status encode_all(struct relay_run *run)
         status = run->ports.encode(rows[i], &run->bodies, message);
         message->optional = status == STATUS_OK && rows[i]->kind == RECORD_EVENT &&
                             !run->ports.wanted(run->ports.context, message);
+        if (status == STATUS_OK && message->lane != 0 && run->ports.by_lane != NULL) {
+            status = run->ports.by_lane(run->ports.context, &run->bodies, message);
+        }
     }
     return status;
 }

@@ -31,6 +31,9 @@ struct relay_ports {
     // A row as a message, in the arena.
     enum status (*encode)(const struct recorded_event *row, struct arena *arena,
                           struct message *message);
+    // Sends a message that has a lane by it, if anybody serves it now; context is below. NULL:
+    // none.
+    enum status (*by_lane)(void *context, struct arena *arena, struct message *message);
     // Is there anybody of ours who wants it? What is ours and comes back means that the topology is
     // broken; of what is not, an event is dropped by the broker, and a command or a reply that
     // comes back is put aside: copied, with a cause, to `aside_key` of the default exchange over a

@@ -2,6 +2,7 @@
 // Writes a saga's decision down: its event, the next command, the timers.
 #include "application/saga/saga_rows.h"
 
+#include "application/handler/command_lane.h"
 #include "application/saga/payload.h"
 #include "base/json.h"
 
@@ -69,7 +70,7 @@ static void write_causation(struct json_writer *json, const struct saga_transiti
 }
 
 static struct str write_meta(const struct saga_transition *transition, struct str actor,
-                             struct str route, struct arena *arena)
+                             struct str route, uint16_t lane, struct arena *arena)
 {
     struct buffer out;
     struct json_writer json;
@@ -81,6 +82,9 @@ static struct str write_meta(const struct saga_transition *transition, struct st
     text_member(&json, STR("actor"), actor);
     text_member_if(&json, STR("traceparent"), traceparent_of(transition));
     text_member_if(&json, STR("route"), route);
+    if (lane != COMMAND_LANE_NONE) {
+        int_member(&json, STR("lane"), lane);
+    }
     json_object_end(&json);
     return out.status == STATUS_OK ? buffer_view(&out) : (struct str){NULL, 0};
 }
@@ -193,15 +197,16 @@ static enum status add_event(const struct saga_transition *transition, struct ar
         return out.status;
     }
     struct str actor = is_operators(transition) ? STR("operator") : transition->definition->role;
-    return add_row(reaction, (struct reaction_row){
-                                 .stream = transition->stream,
-                                 .id = event_id(transition),
-                                 .kind = RECORD_EVENT,
-                                 .type = event_type(transition->decision->move),
-                                 .schema_version = 1,
-                                 .data = buffer_view(&out),
-                                 .meta = write_meta(transition, actor, STR(""), arena),
-                             });
+    return add_row(reaction,
+                   (struct reaction_row){
+                       .stream = transition->stream,
+                       .id = event_id(transition),
+                       .kind = RECORD_EVENT,
+                       .type = event_type(transition->decision->move),
+                       .schema_version = 1,
+                       .data = buffer_view(&out),
+                       .meta = write_meta(transition, actor, STR(""), COMMAND_LANE_NONE, arena),
+                   });
 }
 
 static struct uuid subject_of(const struct saga_transition *transition)
@@ -291,6 +296,8 @@ static enum status add_command(const struct saga_transition *transition, struct 
     if (status != STATUS_OK) {
         return status;
     }
+    uint16_t lane = command_lane(decision->call->command, transition->incoming->tenant,
+                                 target_of(transition), payload, arena);
     struct buffer out;
     struct json_writer json;
     buffer_init(&out, arena, COMMAND_BYTES_MAX);
@@ -307,7 +314,7 @@ static enum status add_command(const struct saga_transition *transition, struct 
                                  .schema_version = 1,
                                  .data = buffer_view(&out),
                                  .meta = write_meta(transition, transition->definition->role,
-                                                    decision->call->command, arena),
+                                                    decision->call->command, lane, arena),
                              });
 }
 

@@ -179,6 +179,7 @@ static const struct command_type commands[] = {
     {
         .type = {"reserve", 7},
         .category = {"reservation", 11},
+        .contended = true,
         .parse = reservation_parse_lines,
         .streams = reservation_streams,
         .decide = reserve_decide,
@@ -186,6 +187,7 @@ static const struct command_type commands[] = {
     {
         .type = {"release", 7},
         .category = {"reservation", 11},
+        .contended = true,
         .parse = reservation_parse_lines,
         .streams = reservation_streams,
         .decide = release_decide,
@@ -193,6 +195,7 @@ static const struct command_type commands[] = {
     {
         .type = {"commit", 6},
         .category = {"reservation", 11},
+        .contended = true,
         .parse = reservation_parse_lines,
         .streams = reservation_streams,
         .decide = commit_decide,

@@ -42,6 +42,7 @@ struct meta_values {
     struct str actor;
     struct str traceparent;
     struct str route;
+    uint16_t lane; // 0: none
 };
 
 // Nobody's reader takes longer ones, so they are no reason to refuse the row. An escape takes up to
@@ -57,9 +58,26 @@ static void keep_short(struct str *kept, struct str quoted, size_t length_max, s
     }
 }
 
+// 1 to 65535 in plain digits; anything else is no lane.
+static uint16_t read_lane(struct str value)
+{
+    uint32_t number = 0;
+    for (size_t at = 0; at < value.len; at++) {
+        bool digit = value.data[at] >= '0' && value.data[at] <= '9';
+        number = digit ? number * 10 + (uint32_t)(value.data[at] - '0') : UINT16_MAX + 1u;
+        if (number > UINT16_MAX) {
+            return 0;
+        }
+    }
+    return (uint16_t)number;
+}
+
 static void read_meta_member(struct meta_values *values, struct str name, struct str value,
                              struct arena *arena)
 {
+    if (str_eq(name, STR("lane"))) {
+        values->lane = read_lane(value);
+    }
     if (json_view_shape(value) != JSON_SHAPE_STRING || value.len <= 2) {
         return;
     }
@@ -272,6 +290,7 @@ enum status cloud_event_encode(const struct recorded_event *row, struct arena *a
         .id = row->id,
         .exchange = exchanges[row->kind],
         .content_type = CLOUD_EVENT_CONTENT_TYPE,
+        .lane = row->kind == RECORD_COMMAND ? meta.lane : 0,
     };
     enum status status = routing_key(row, unquoted(meta.route), arena, &made.routing_key);
     if (status == STATUS_OK) {

@@ -230,6 +230,17 @@ static bool from_foreign_exchange(struct str exchange, enum record_kind kind)
     return false; // a retry or a redrive: the exchange says nothing
 }
 
+// A lane's number stands before the command that goes by it.
+static struct str without_lane(struct str key)
+{
+    size_t digits = 0;
+    while (digits < key.len && key.data[digits] >= '0' && key.data[digits] <= '9') {
+        digits++;
+    }
+    bool lane = digits > 0 && digits < key.len && key.data[digits] == '.';
+    return lane ? (struct str){key.data + digits + 1, key.len - digits - 1} : key;
+}
+
 static enum status read_kind(struct decoder *decoder, const struct message *message,
                              struct incoming *incoming)
 {
@@ -253,7 +264,7 @@ static enum status read_kind(struct decoder *decoder, const struct message *mess
         return malformed_attribute(decoder, ATTRIBUTE_ROUTE, "is missing on a command");
     }
     if (str_eq(message->exchange, cloud_event_exchange(RECORD_COMMAND)) &&
-        !str_eq(message->routing_key, route)) {
+        !str_eq(without_lane(message->routing_key), route)) {
         return malformed_attribute(decoder, ATTRIBUTE_ROUTE, "is not the routing key");
     }
     incoming->command = route;

@@ -62,6 +62,7 @@ struct memory_copy *memory_queue_take(struct memory_queue *queue)
         queue->last = queue->first == NULL ? NULL : queue->last;
         queue->count--;
         copy->next = NULL;
+        copy->from = queue;
     }
     return copy;
 }

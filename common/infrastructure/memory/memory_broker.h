@@ -6,11 +6,14 @@
 
 #include "infrastructure/memory/message_bus_memory.h"
 
+struct memory_queue;
+
 // One message in one queue or in one consumer's hands; texts and body lie behind it.
 struct memory_copy {
     struct memory_copy *next;
     struct message message;
-    int64_t due_ms; // when it leaves a retry queue
+    int64_t due_ms;            // when it leaves a retry queue
+    struct memory_queue *from; // in a consumer's hands: where it was taken
 };
 
 struct memory_queue {

@@ -11,7 +11,9 @@
 struct message_bus_memory {
     struct message_bus port;
     struct memory_broker *broker;
-    struct memory_queue *queue;  // NULL: publishes only
+    struct memory_queue *queue; // NULL: publishes only
+    struct memory_queue *also[MESSAGE_BUS_ALSO_MAX];
+    size_t also_count;
     struct memory_copy *unacked; // oldest first
     uint64_t last_tag;
     size_t unacked_count;
@@ -101,6 +103,25 @@ static bool copy_texts(struct arena *arena, struct message *message)
            message->attempts.cause.data != NULL;
 }
 
+static size_t count_waiting(const struct message_bus_memory *memory)
+{
+    int64_t waiting = memory->queue->count;
+    for (size_t at = 0; at < memory->also_count; at++) {
+        waiting += memory->also[at]->count;
+    }
+    return (size_t)waiting;
+}
+
+// NULL: all are empty.
+static struct memory_queue *first_waiting(const struct message_bus_memory *memory)
+{
+    struct memory_queue *found = memory->queue->first == NULL ? NULL : memory->queue;
+    for (size_t at = 0; at < memory->also_count && found == NULL; at++) {
+        found = memory->also[at]->first == NULL ? NULL : memory->also[at];
+    }
+    return found;
+}
+
 static enum status receive(struct message_bus *bus, size_t max, int wait_ms, int linger_ms,
                            struct arena *arena, struct message **messages, size_t *count)
 {
@@ -110,27 +131,44 @@ static enum status receive(struct message_bus *bus, size_t max, int wait_ms, int
     if (memory->queue == NULL) {
         return STATUS_INVALID;
     }
-    if (max > (size_t)memory->queue->count) {
-        max = (size_t)memory->queue->count;
-    }
+    max = max > count_waiting(memory) ? count_waiting(memory) : max;
     struct message *gathered = arena_array(arena, max, sizeof(*gathered));
     size_t taken = 0;
+    struct memory_queue *queue;
     while (gathered != NULL && taken < max && memory->unacked_count < memory->prefetch &&
-           memory->queue->first != NULL) {
-        struct message message = memory->queue->first->message;
+           (queue = first_waiting(memory)) != NULL) {
+        struct message message = queue->first->message;
         if (!copy_texts(arena, &message)) {
             break;
         }
-        hold(memory, memory_queue_take(memory->queue));
+        hold(memory, memory_queue_take(queue));
         message.delivery_tag = memory->last_tag;
         gathered[taken++] = message;
     }
     if (gathered == NULL ||
-        (taken == 0 && memory->queue->first != NULL && memory->unacked_count < memory->prefetch)) {
+        (taken == 0 && first_waiting(memory) != NULL && memory->unacked_count < memory->prefetch)) {
         return STATUS_NO_MEMORY;
     }
     *messages = gathered;
     *count = taken;
+    return STATUS_OK;
+}
+
+static enum status also(struct message_bus *bus, const struct str *queues, size_t count)
+{
+    struct message_bus_memory *memory = self(bus);
+    if (memory->queue == NULL || count > MESSAGE_BUS_ALSO_MAX) {
+        return memory->queue == NULL ? STATUS_INVALID : STATUS_FULL;
+    }
+    memory->also_count = 0;
+    for (size_t at = 0; at < count; at++) {
+        memory->also[at] = memory_broker_queue(memory->broker, queues[at]);
+        if (memory->also[at] == NULL) {
+            memory->also_count = 0;
+            return STATUS_NOT_FOUND;
+        }
+        memory->also_count++;
+    }
     return STATUS_OK;
 }
 
@@ -170,7 +208,7 @@ static enum status requeue(struct message_bus *bus, uint64_t delivery_tag, bool 
     while ((copy = reversed) != NULL) {
         reversed = copy->next;
         copy->message.redelivered = true;
-        memory_queue_put_back(self(bus)->queue, copy);
+        memory_queue_put_back(copy->from, copy);
     }
     return STATUS_OK;
 }
@@ -178,6 +216,7 @@ static enum status requeue(struct message_bus *bus, uint64_t delivery_tag, bool 
 static void pause(struct message_bus *bus)
 {
     (void)requeue(bus, UINT64_MAX, true);
+    self(bus)->also_count = 0;
 }
 
 static enum status tick(struct message_bus *bus)
@@ -191,6 +230,7 @@ static const struct message_bus_ops ops = {
     .offer = offer,
     .settle = settle,
     .receive = receive,
+    .also = also,
     .ack = ack,
     .requeue = requeue,
     .pause = pause,

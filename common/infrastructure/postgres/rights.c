@@ -18,7 +18,8 @@
     "\nexecute comanda.suspect_clear\nexecute comanda.suspect_mark" \
     "\nexecute comanda.suspect_mark_group"
 #define BACKLOG "\nexecute comanda.backlog_attend\nexecute comanda.backlog_tell"
-#define PARTICIPANT EVERY_PROGRAM WRITES_STREAMS SUSPECTS BACKLOG
+#define LANES "\nexecute comanda.lane_leave\nexecute comanda.lane_look"
+#define PARTICIPANT EVERY_PROGRAM WRITES_STREAMS SUSPECTS BACKLOG LANES
 #define DOCUMENTS                                                      \
     "\nselect comanda_read.documents\ninsert comanda_read.documents"   \
     "\nupdate comanda_read.documents\ndelete comanda_read.documents"   \
@@ -60,7 +61,8 @@ static const struct {
      "\nselect comanda.saga_missing\nexecute comanda.backlog_s\nselect comanda.backlog"
      "\nexecute comanda.saga_instances\nselect comanda.events\nselect comanda.outbox"
      "\nselect comanda.leases\nselect comanda.timers\nselect comanda.log\nselect comanda.snapshots"
-     "\nexecute comanda.log_adopt\nselect comanda.suspects\nusage sandbox\nselect sandbox.journal"},
+     "\nexecute comanda.log_adopt\nselect comanda.suspects\nselect comanda.lane_members"
+     "\nusage sandbox\nselect sandbox.journal"},
 };
 
 const char *rights_of(const char *program)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Receives one queue's messages over a connection of its own and acknowledges them by hand.
+// Receives the messages of a queue, and of others beside it, over a connection of its own and
+// acknowledges them by hand.
 #include "infrastructure/rabbitmq/consumer.h"
 
 #include <stdlib.h>
@@ -15,14 +16,35 @@ struct rabbitmq_consumer {
     struct rabbitmq_link link;
     struct str queue;
     int prefetch;
+    struct str also[MESSAGE_BUS_ALSO_MAX]; // consumed besides, while this connection lasts
+    size_t also_count;
     bool paused; // has no connection, and makes none but to receive
     struct delivery delivery;
 };
+
+// The queue's name is the consumer's tag too: it consumes each once.
+static enum status consume(struct rabbitmq_connection *connection, struct str queue)
+{
+    amqp_basic_consume(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL,
+                       message_headers_bytes(queue), message_headers_bytes(queue), 0, 0, 0,
+                       amqp_empty_table);
+    rabbitmq_connection_leave(connection);
+    return rabbitmq_connection_replied(connection);
+}
+
+static enum status stop_consuming(struct rabbitmq_connection *connection, struct str queue)
+{
+    amqp_basic_cancel(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL,
+                      message_headers_bytes(queue));
+    rabbitmq_connection_leave(connection);
+    return rabbitmq_connection_replied(connection);
+}
 
 static enum status begin_consuming(struct rabbitmq_connection *connection, void *context)
 {
     struct rabbitmq_consumer *consumer = context;
     delivery_reset(&consumer->delivery);
+    consumer->also_count = 0;
     amqp_basic_qos(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL, 0,
                    (uint16_t)consumer->prefetch, 0);
     rabbitmq_connection_leave(connection);
@@ -30,11 +52,7 @@ static enum status begin_consuming(struct rabbitmq_connection *connection, void 
     if (status != STATUS_OK) {
         return status;
     }
-    amqp_basic_consume(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL,
-                       message_headers_bytes(consumer->queue), amqp_empty_bytes, 0, 0, 0,
-                       amqp_empty_table);
-    rabbitmq_connection_leave(connection);
-    return rabbitmq_connection_replied(connection);
+    return consume(connection, consumer->queue);
 }
 
 struct rabbitmq_consumer *rabbitmq_consumer_new(const struct rabbitmq_settings *settings,
@@ -65,6 +83,58 @@ static enum status lose(struct rabbitmq_consumer *consumer)
     rabbitmq_link_lost(&consumer->link);
     delivery_reset(&consumer->delivery);
     return STATUS_UNAVAILABLE;
+}
+
+static bool is_listed(const struct str *queues, size_t count, struct str queue)
+{
+    for (size_t at = 0; at < count; at++) {
+        if (str_eq(queues[at], queue)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Deliveries that come between are kept by the library, in their order.
+static enum status change(struct rabbitmq_consumer *consumer, const struct str *queues,
+                          size_t count)
+{
+    enum status status = STATUS_OK;
+    struct rabbitmq_connection *connection = consumer->link.connection;
+    for (size_t at = 0; at < consumer->also_count && status == STATUS_OK; at++) {
+        if (!is_listed(queues, count, consumer->also[at])) {
+            status = stop_consuming(connection, consumer->also[at]);
+        }
+    }
+    for (size_t at = 0; at < count && status == STATUS_OK; at++) {
+        if (!is_listed(consumer->also, consumer->also_count, queues[at])) {
+            status = consume(connection, queues[at]);
+        }
+    }
+    return status;
+}
+
+enum status rabbitmq_consumer_also(struct rabbitmq_consumer *consumer, const struct str *queues,
+                                   size_t count)
+{
+    if (count > MESSAGE_BUS_ALSO_MAX) {
+        return STATUS_FULL;
+    }
+    if (consumer->link.connection == NULL) {
+        return STATUS_UNAVAILABLE;
+    }
+    if (change(consumer, queues, count) != STATUS_OK) {
+        int code = rabbitmq_connection_code(consumer->link.connection);
+        enum status lost = lose(consumer);
+        return code == AMQP_NOT_FOUND        ? STATUS_NOT_FOUND
+               : code == AMQP_ACCESS_REFUSED ? STATUS_REFUSED
+                                             : lost;
+    }
+    for (size_t at = 0; at < count; at++) {
+        consumer->also[at] = queues[at];
+    }
+    consumer->also_count = count;
+    return STATUS_OK;
 }
 
 // Takes one frame if one comes in wait_ms. A message may be whole then.

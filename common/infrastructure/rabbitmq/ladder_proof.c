@@ -43,15 +43,38 @@ enum status queue_prove(struct rabbitmq_connection *connection, struct str queue
     return refused_or(connection, rabbitmq_connection_replied(connection));
 }
 
+static struct rabbitmq_settings hurried(const struct rabbitmq_settings *settings)
+{
+    struct rabbitmq_settings made = *settings;
+    made.connect_timeout_ms = PROOF_WAIT_MS;
+    made.rpc_timeout_ms = PROOF_WAIT_MS;
+    return made;
+}
+
+bool queues_are_there(const struct rabbitmq_settings *settings, const struct str *queues,
+                      size_t count)
+{
+    char cause[RABBITMQ_CAUSE_MAX];
+    struct rabbitmq_connection *connection = NULL;
+    struct rabbitmq_settings asking = hurried(settings);
+    enum status status = rabbitmq_connection_open(&asking, "proof", &connection, cause);
+    for (size_t at = 0; at < count && status == STATUS_OK; at++) {
+        amqp_queue_declare(rabbitmq_connection_enter(connection), RABBITMQ_CHANNEL,
+                           message_headers_bytes(queues[at]), 1, 0, 0, 0, amqp_empty_table);
+        rabbitmq_connection_leave(connection);
+        status = rabbitmq_connection_replied(connection);
+    }
+    rabbitmq_connection_close(connection);
+    return status == STATUS_OK;
+}
+
 enum status ladder_prove(const struct rabbitmq_settings *settings, struct str queue,
                          char cause[RABBITMQ_CAUSE_MAX])
 {
     struct arena arena;
     struct rabbitmq_connection *connection = NULL;
-    struct rabbitmq_settings hurried = *settings;
-    hurried.connect_timeout_ms = PROOF_WAIT_MS;
-    hurried.rpc_timeout_ms = PROOF_WAIT_MS;
-    enum status status = rabbitmq_connection_open(&hurried, "proof", &connection, cause);
+    struct rabbitmq_settings asking = hurried(settings);
+    enum status status = rabbitmq_connection_open(&asking, "proof", &connection, cause);
     if (status != STATUS_OK) {
         return STATUS_UNAVAILABLE; // the consumer's own connection tells why
     }

@@ -2,6 +2,9 @@
 // Proves that a queue's failure ladder may be written, without a message that stays anywhere.
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "base/status.h"
 #include "base/str.h"
 #include "infrastructure/rabbitmq/connection.h"
@@ -17,6 +20,10 @@ enum status ladder_prove(const struct rabbitmq_settings *settings, struct str qu
 // The same for one exchange and key on a connection at hand; refused, the channel is closed.
 enum status exchange_prove(struct rabbitmq_connection *connection, struct str exchange,
                            struct str key) MUST_CHECK;
+
+// Over a connection of its own, since asking for a queue that is not there ends the channel.
+bool queues_are_there(const struct rabbitmq_settings *settings, const struct str *queues,
+                      size_t count);
 
 // That an empty queue may be read.
 enum status queue_prove(struct rabbitmq_connection *connection, struct str queue) MUST_CHECK;

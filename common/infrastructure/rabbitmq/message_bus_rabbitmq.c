@@ -49,6 +49,12 @@ static enum status receive(struct message_bus *bus, size_t max, int wait_ms, int
                                                         messages, count);
 }
 
+static enum status also(struct message_bus *bus, const struct str *queues, size_t count)
+{
+    struct rabbitmq_consumer *consumer = self(bus)->consumer;
+    return consumer == NULL ? STATUS_INVALID : rabbitmq_consumer_also(consumer, queues, count);
+}
+
 static enum status ack(struct message_bus *bus, uint64_t delivery_tag, bool multiple)
 {
     struct rabbitmq_consumer *consumer = self(bus)->consumer;
@@ -87,6 +93,7 @@ static const struct message_bus_ops ops = {
     .offer = offer,
     .settle = settle,
     .receive = receive,
+    .also = also,
     .ack = ack,
     .requeue = requeue,
     .pause = pause,

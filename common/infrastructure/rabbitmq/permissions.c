@@ -80,6 +80,37 @@ static struct alternatives exchanges(const struct topology *topology, bool with_
     return names;
 }
 
+// NULL: every program's.
+static bool has_role(const struct broker_program *program, struct str role)
+{
+    for (size_t at = 0; program != NULL && at < BROKER_QUEUES_MAX; at++) {
+        if (str_eq(program->roles[at], role)) {
+            return true;
+        }
+    }
+    return program == NULL;
+}
+
+// "|(inventory)\\.lane\\.[0-7]", for those of the roles that have lanes; "" when none has.
+static struct str lanes_of(const struct topology *topology, const struct broker_program *program,
+                           struct arena *arena)
+{
+    struct alternatives names = {.arena = arena, .text = STR("")};
+    for (size_t at = 0; at < topology->queue_count; at++) {
+        const struct topology_queue *queue = &topology->queues[at];
+        struct str role = short_name(queue->work_queue);
+        if (queue->role == QUEUE_LANE && queue->lane == 0 && has_role(program, role)) {
+            add_name(&names, role);
+        }
+    }
+    if (names.text.len == 0) {
+        return STR("");
+    }
+    struct str made =
+        arena_printf(arena, "|(%.*s)\\.lane\\.[0-%d]", STR_FMT(names.text), TOPOLOGY_LANES - 1);
+    return names.failed ? (struct str){NULL, 0} : made;
+}
+
 static bool has_queue(const struct topology *topology, struct str role)
 {
     for (size_t at = 0; at < topology->queue_count; at++) {
@@ -101,14 +132,16 @@ static bool may_declare(struct broker_user *user, const struct topology *topolog
     struct alternatives queues = work_queues(topology, arena);
     struct alternatives all = exchanges(topology, true, arena);
     struct alternatives fed = exchanges(topology, false, arena);
-    user->configure = arena_printf(arena, "^comanda\\.(%.*s|" ASIDE "|(%.*s)" LADDER ")$",
-                                   STR_FMT(all.text), STR_FMT(queues.text), TOPOLOGY_RETRIES);
+    struct str lanes = lanes_of(topology, NULL, arena);
+    user->configure =
+        arena_printf(arena, "^comanda\\.(%.*s|" ASIDE "|(%.*s)" LADDER "%.*s)$", STR_FMT(all.text),
+                     STR_FMT(queues.text), TOPOLOGY_RETRIES, STR_FMT(lanes));
     user->write =
-        arena_printf(arena, "^(amq\\.default|comanda\\.(%.*s|" ASIDE "|(%.*s)" LADDER "))$",
-                     STR_FMT(fed.text), STR_FMT(queues.text), TOPOLOGY_RETRIES);
+        arena_printf(arena, "^(amq\\.default|comanda\\.(%.*s|" ASIDE "|(%.*s)" LADDER "%.*s))$",
+                     STR_FMT(fed.text), STR_FMT(queues.text), TOPOLOGY_RETRIES, STR_FMT(lanes));
     user->read = arena_printf(arena, "^comanda\\.(%.*s|(%.*s)\\.retry\\.[1-%d])$",
                               STR_FMT(all.text), STR_FMT(queues.text), TOPOLOGY_RETRIES);
-    return !queues.failed && !all.failed && !fed.failed;
+    return !queues.failed && !all.failed && !fed.failed && lanes.data != NULL;
 }
 
 static bool may_consume(struct broker_user *user, const struct broker_program *program,
@@ -120,7 +153,8 @@ static bool may_consume(struct broker_user *user, const struct broker_program *p
         own.failed = own.failed || !has_queue(topology, program->roles[at]);
     }
     user->write = STR("^comanda\\.(retry|dead)$");
-    user->read = arena_printf(arena, "^comanda\\.(%.*s)$", STR_FMT(own.text));
+    struct str lanes = lanes_of(topology, program, arena);
+    user->read = arena_printf(arena, "^comanda\\.(%.*s%.*s)$", STR_FMT(own.text), STR_FMT(lanes));
     user->topics[0] = (struct broker_topic){
         TOPOLOGY_RETRY_EXCHANGE,
         arena_printf(arena, "^comanda\\.(%.*s)\\.[0-%d]$", STR_FMT(own.text), TOPOLOGY_RETRIES)};
@@ -128,7 +162,8 @@ static bool may_consume(struct broker_user *user, const struct broker_program *p
         (struct broker_topic){TOPOLOGY_DEAD_EXCHANGE,
                               arena_printf(arena, "^comanda\\.(%.*s)(\\.0)?$", STR_FMT(own.text))};
     user->topic_count = 2;
-    return !own.failed && user->topics[0].write.data != NULL && user->topics[1].write.data != NULL;
+    return !own.failed && lanes.data != NULL && user->topics[0].write.data != NULL &&
+           user->topics[1].write.data != NULL;
 }
 
 // Dead letters go back to their queue, and rows of the log are published again as the relay did.

@@ -5,7 +5,10 @@
 
 #include "base/json.h"
 
-enum { QUEUES_A_ROLE = TOPOLOGY_RETRIES + 2, BINDINGS_A_ROLE = TOPOLOGY_RETRIES + 1 };
+enum {
+    QUEUES_A_ROLE = TOPOLOGY_RETRIES + 2 + TOPOLOGY_LANES,
+    BINDINGS_A_ROLE = TOPOLOGY_RETRIES + 1 + TOPOLOGY_LANES
+};
 
 static const struct topology_exchange exchanges[] = {
     {{"comanda.events", 14}, {"topic", 5}, {"comanda.unrouted", 16}},
@@ -81,9 +84,36 @@ static struct str add_role(struct maker *maker, struct str role)
     return work;
 }
 
+struct str topology_lane_queue(struct str work_queue, int lane, struct arena *arena)
+{
+    return arena_printf(arena, "%.*s.lane.%d", STR_FMT(work_queue), lane);
+}
+
+struct str topology_lane_key(struct str command, int lane, struct arena *arena)
+{
+    return arena_printf(arena, "%d.%.*s", lane, STR_FMT(command));
+}
+
 static struct str all_below(struct maker *maker, struct str name)
 {
     return kept(maker, arena_printf(maker->arena, "%.*s.#", STR_FMT(name)));
+}
+
+// A repeat climbs the role's own ladder and comes back to its own queue.
+static void add_lanes(struct maker *maker, struct str context, struct str work)
+{
+    for (int lane = 0; lane < TOPOLOGY_LANES; lane++) {
+        struct topology_queue queue = {
+            .name = kept(maker, topology_lane_queue(work, lane, maker->arena)),
+            .role = QUEUE_LANE,
+            .length_max = TOPOLOGY_WORK_MAX,
+            .work_queue = work,
+            .lane = lane,
+        };
+        add_queue(maker, queue);
+        bind(maker, STR("comanda.commands"), queue.name,
+             all_below(maker, kept(maker, topology_lane_key(context, lane, maker->arena))));
+    }
 }
 
 static void add_contexts(struct maker *maker, const struct context_registry *registry)
@@ -93,6 +123,9 @@ static void add_contexts(struct maker *maker, const struct context_registry *reg
         if (!str_is_empty(context->role)) {
             struct str queue = add_role(maker, context->role);
             bind(maker, STR("comanda.commands"), queue, all_below(maker, context->name));
+            if (context_is_contended(context)) {
+                add_lanes(maker, context->name, queue);
+            }
         }
     }
 }
@@ -223,7 +256,8 @@ static bool words_match(struct str pattern, bool pattern_done, struct str key, b
 
 bool topology_queue_carries_maximum(const struct topology_queue *queue)
 {
-    return queue->role == QUEUE_RETRY || queue->role == QUEUE_UNROUTABLE;
+    return queue->role == QUEUE_RETRY || queue->role == QUEUE_LANE ||
+           queue->role == QUEUE_UNROUTABLE;
 }
 
 bool topology_is_ladder(struct str exchange)
@@ -236,15 +270,36 @@ bool topology_pattern_matches(struct str pattern, struct str key)
     return words_match(pattern, false, key, false);
 }
 
-bool topology_routes(const struct topology *topology, struct str exchange, struct str key)
+struct str topology_role_of(struct str queue)
+{
+    struct str word;
+    struct str rest;
+    struct str role;
+    struct str lane;
+    if (!str_split(queue, '.', &word, &rest) || !str_eq(word, STR("comanda"))) {
+        return STR("");
+    }
+    (void)str_split(rest, '.', &role, &lane);
+    return role;
+}
+
+bool topology_queue_of(const struct topology *topology, struct str exchange, struct str key,
+                       struct str *queue)
 {
     for (size_t i = 0; i < topology->binding_count; i++) {
         const struct topology_binding *binding = &topology->bindings[i];
         if (str_eq(binding->exchange, exchange) && topology_pattern_matches(binding->key, key)) {
+            *queue = binding->queue;
             return true;
         }
     }
     return false;
+}
+
+bool topology_routes(const struct topology *topology, struct str exchange, struct str key)
+{
+    struct str queue;
+    return topology_queue_of(topology, exchange, key, &queue);
 }
 
 static void print_exchange(struct json_writer *json, const struct topology_exchange *exchange)
@@ -266,6 +321,8 @@ static struct str role_name(enum topology_role role)
     switch (role) {
     case QUEUE_WORK:
         return STR("work");
+    case QUEUE_LANE:
+        return STR("lane");
     case QUEUE_RETRY:
         return STR("retry");
     case QUEUE_DEAD:
@@ -288,6 +345,12 @@ static void print_queue(struct json_writer *json, const struct topology_queue *q
     if (queue->length_max > 0) {
         json_name(json, STR("length_max"));
         json_int(json, queue->length_max);
+    }
+    if (queue->role == QUEUE_LANE) {
+        json_name(json, STR("single_active_consumer"));
+        json_bool(json, true);
+        json_name(json, STR("work_queue"));
+        json_string(json, queue->work_queue);
     }
     if (queue->role == QUEUE_RETRY) {
         json_name(json, STR("ttl_ms"));

@@ -18,6 +18,9 @@ enum {
     TOPOLOGY_UNROUTABLE_MAX = 10000,
     TOPOLOGY_RETRY_MAX = 1000000,
     TOPOLOGY_WORK_MAX = 1000000, // a work queue's and a dead-letter queue's
+    // Queues of a role with contended commands beside its own: always as many, whatever is in use,
+    // so that nobody has to find out how many there are.
+    TOPOLOGY_LANES = 8,
 };
 
 #define TOPOLOGY_RETRY_EXCHANGE STR("comanda.retry")
@@ -37,14 +40,15 @@ struct topology_exchange {
     struct str alternate; // where what nobody wants goes; empty: nowhere
 };
 
-enum topology_role { QUEUE_WORK, QUEUE_RETRY, QUEUE_DEAD, QUEUE_UNROUTABLE };
+enum topology_role { QUEUE_WORK, QUEUE_LANE, QUEUE_RETRY, QUEUE_DEAD, QUEUE_UNROUTABLE };
 
 struct topology_queue {
     struct str name;
     enum topology_role role;
     int32_t length_max;    // messages; what is full refuses more, the unroutable drops its oldest
     int32_t ttl_ms;        // QUEUE_RETRY: how long a message rests
-    struct str work_queue; // QUEUE_RETRY: where it goes then
+    struct str work_queue; // QUEUE_RETRY: where it goes then; QUEUE_LANE: its role's own
+    int lane;              // QUEUE_LANE: 0 to TOPOLOGY_LANES - 1; one consumer is active
 };
 
 struct topology_binding {
@@ -89,6 +93,20 @@ bool topology_is_ladder(struct str exchange);
 
 // Would a queue of ours take it? Judged by the table, not by the broker.
 bool topology_routes(const struct topology *topology, struct str exchange, struct str key);
+
+// The role whose queue it is, of a work queue or a lane's: "inventory"; empty: no queue of ours.
+struct str topology_role_of(struct str queue);
+
+// The first queue that takes it; false: none.
+bool topology_queue_of(const struct topology *topology, struct str exchange, struct str key,
+                       struct str *queue);
+
+// A lane's queue: "comanda.inventory.lane.0"; data NULL: no memory.
+struct str topology_lane_queue(struct str work_queue, int lane, struct arena *arena);
+
+// The routing key of a command by a lane: "0.inventory.reserve_reservation", which no context's own
+// binding matches. data NULL: no memory.
+struct str topology_lane_key(struct str command, int lane, struct arena *arena);
 
 // Does a topic pattern ('*' one word, '#' any number of them) match a key?
 bool topology_pattern_matches(struct str pattern, struct str key);

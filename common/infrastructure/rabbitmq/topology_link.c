@@ -32,6 +32,14 @@ static void add_number(struct arguments *arguments, const char *name, int32_t nu
     };
 }
 
+static void add_true(struct arguments *arguments, const char *name)
+{
+    arguments->entries[arguments->count++] = (amqp_table_entry_t){
+        .key = amqp_cstring_bytes(name),
+        .value = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value = {.boolean = 1}},
+    };
+}
+
 static amqp_table_t table_of(struct arguments *arguments)
 {
     return (amqp_table_t){arguments->count, arguments->entries};
@@ -52,6 +60,10 @@ static void declare_queue(amqp_connection_state_t state, const struct topology_q
 {
     struct arguments arguments = {0};
     add_text(&arguments, "x-queue-type", STR("quorum"));
+    if (queue->role == QUEUE_LANE) {
+        add_true(&arguments, "x-single-active-consumer");
+        add_text(&arguments, "x-overflow", STR("reject-publish"));
+    }
     if (queue->role == QUEUE_RETRY) {
         add_retry_arguments(&arguments, queue);
     }
@@ -158,6 +170,7 @@ enum status topology_declare(struct rabbitmq_connection *connection,
     for (size_t i = 0; i < topology->queue_count && status == STATUS_OK; i++) {
         declare_queue(rabbitmq_connection_enter(connection), &topology->queues[i]);
         status = judge_declared_queue(connection, &topology->queues[i], report);
+        report->lane_refused = status == STATUS_REFUSED && topology->queues[i].role == QUEUE_LANE;
     }
     return status == STATUS_OK ? topology_bind(connection, topology, true, report) : status;
 }

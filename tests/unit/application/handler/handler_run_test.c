@@ -67,8 +67,9 @@ static enum status when_run(int fails_at, enum status failure,
         in[at] = tally_message((unsigned char)(at + 1), "add", "A");
     }
     // Two messages an append: a read and three appends.
-    const struct handler_run run = {
-        .handler = &tally_handler, .store = &failing.base, .limits = {3, 0, REACTION_ROWS_MAX + 1}};
+    const struct handler_run run = {.handler = &tally_handler,
+                                    .store = &failing.base,
+                                    .limits = {1000, 0, REACTION_ROWS_MAX + 1}};
     failing.calls = 0;
     failing.fails_at = fails_at;
     failing.failure = failure;
@@ -142,4 +143,75 @@ Test(handler_run, given_memory_that_ends_in_a_batch_when_run_then_that_is_the_st
         arena_free(&small);
     }
     cr_assert_gt(needed, 0);
+}
+
+// --- races lost
+
+static int races;  // still to be lost
+static int pauses; // that were granted
+
+static enum status append_or_lose(struct event_store *store, const struct append_item *items,
+                                  size_t count, struct arena *arena,
+                                  struct append_verdict *verdicts)
+{
+    (void)store;
+    if (races == 0) {
+        return event_store_append(failing.inner, items, count, arena, verdicts);
+    }
+    races--;
+    for (size_t at = 0; at < count; at++) {
+        verdicts[at] = (struct append_verdict){.outcome = VERSION_CONFLICT};
+    }
+    return STATUS_OK;
+}
+
+static bool pause_or_end(void *context, int ms)
+{
+    cr_assert_gt(ms, 0);
+    cr_assert_leq(ms, HANDLER_PAUSE_MAX_MS);
+    return ++pauses <= *(const int *)context;
+}
+
+static enum status when_races_are_lost(int lost, int granted, enum message_outcome *outcome)
+{
+    static const struct event_store_ops ops = {.append = append_or_lose, .read = read_or_fail};
+    const struct incoming in[] = {tally_message(1, "add", "A")};
+    const struct message_result *results = NULL;
+    const struct handler_run run = {.handler = &tally_handler,
+                                    .store = &failing.base,
+                                    .limits = {60000, 0, 4096},
+                                    .pause = granted < 0 ? NULL : pause_or_end,
+                                    .pause_context = &granted};
+    failing.base.ops = &ops;
+    failing.calls = 0;
+    failing.fails_at = 0;
+    races = lost;
+    pauses = 0;
+    enum status status = handler_run_batch(&run, in, 1, &tally_arena, &results);
+    *outcome = status == STATUS_OK ? results[0].outcome : MESSAGE_TRANSIENT;
+    return status;
+}
+
+Test(handler_run, given_a_race_lost_when_run_then_it_pauses_and_is_tried_again)
+{
+    enum message_outcome outcome;
+    cr_assert_eq(when_races_are_lost(1, 1000000, &outcome), STATUS_OK);
+    cr_assert_eq(outcome, MESSAGE_HANDLED);
+    cr_assert_geq(pauses, 1);
+}
+
+Test(handler_run, given_a_pause_that_is_cut_short_by_the_end_when_run_then_nothing_is_lost)
+{
+    enum message_outcome outcome;
+    cr_assert_eq(when_races_are_lost(1000000, 0, &outcome), STATUS_TIMEOUT);
+    cr_assert_eq(pauses, 1);
+}
+
+Test(handler_run, given_nobody_who_waits_when_run_then_the_pauses_count_as_passed)
+{
+    enum message_outcome outcome;
+    cr_assert_eq(when_races_are_lost(100, -1, &outcome), STATUS_OK);
+    cr_assert_eq(outcome, MESSAGE_HANDLED);
+    cr_assert_eq(when_races_are_lost(1000000, -1, &outcome), STATUS_OK);
+    cr_assert_eq(outcome, MESSAGE_TRANSIENT);
 }

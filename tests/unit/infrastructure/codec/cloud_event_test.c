@@ -127,6 +127,43 @@ Test(cloud_event, given_a_command_when_encoded_and_decoded_then_its_route_is_key
     assert_text(incoming.command, "counting.raise_counter");
 }
 
+Test(cloud_event, given_a_command_with_a_lane_when_encoded_then_it_is_told_beside_the_message)
+{
+    static const struct {
+        const char *meta;
+        uint16_t lane;
+    } cases[] = {
+        {"{\"route\":\"counting.raise_counter\",\"lane\":1}", 1},
+        {"{\"lane\":65535,\"route\":\"counting.raise_counter\"}", 65535},
+        {"{\"route\":\"counting.raise_counter\",\"lane\":65536}", 0},
+        {"{\"route\":\"counting.raise_counter\",\"lane\":99999999999999999999}", 0},
+        {"{\"route\":\"counting.raise_counter\",\"lane\":-1}", 0},
+        {"{\"route\":\"counting.raise_counter\",\"lane\":1.5}", 0},
+        {"{\"route\":\"counting.raise_counter\",\"lane\":\"1\"}", 0},
+        {"{\"route\":\"counting.raise_counter\"}", 0},
+    };
+    for (size_t at = 0; at < sizeof(cases) / sizeof(cases[0]); at++) {
+        struct recorded_event row = a_command();
+        row.meta = str_from(cases[at].meta);
+        struct message message = encoded(row);
+        cr_assert_eq(message.lane, cases[at].lane, "%s", cases[at].meta);
+        assert_text(message.routing_key, "counting.raise_counter");
+    }
+    struct recorded_event row = an_event();
+    row.meta = STR("{\"lane\":1}");
+    cr_assert_eq(encoded(row).lane, 0, "only commands have one");
+}
+
+Test(cloud_event, given_a_command_that_came_by_a_lane_when_decoded_then_its_route_is_the_command)
+{
+    struct message message = encoded(a_command());
+    message.routing_key = STR("7.counting.raise_counter");
+    struct incoming incoming;
+    struct str cause;
+    cr_assert_eq(cloud_event_decode(&message, &arena, &incoming, &cause), STATUS_OK);
+    assert_text(incoming.command, "counting.raise_counter");
+}
+
 Test(cloud_event, given_a_command_from_a_retry_queue_when_decoded_then_its_route_still_tells)
 {
     struct message message = encoded(a_command());
@@ -435,6 +472,8 @@ Test(cloud_event, given_a_bad_envelope_when_decoded_then_the_cause_names_its_par
     assert_malformed(message, "body: is too long");
     message = encoded(a_command());
     message.routing_key = STR("counting.lower_counter");
+    assert_malformed(message, "route: is not the routing key");
+    message.routing_key = STR("7.counting.lower_counter");
     assert_malformed(message, "route: is not the routing key");
     message = encoded(a_command());
     message.body = with(message.body, "\"route\"", "\"ruote\"");

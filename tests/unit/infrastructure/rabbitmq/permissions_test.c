@@ -12,7 +12,9 @@
 static struct arena arena;
 static struct topology topology;
 
-static const struct bounded_context meters = {.name = {"meters", 6}, .role = {"meter", 5}};
+static const struct command_type wanted_by_many[] = {{.type = {"take", 4}, .contended = true}};
+static const struct bounded_context meters = {
+    .name = {"meters", 6}, .role = {"meter", 5}, .commands = wanted_by_many, .command_count = 1};
 static const struct bounded_context clocks = {.name = {"clocks", 6}, .role = {"clock", 5}};
 static const struct bounded_context *const contexts[] = {&meters, &clocks};
 static const struct context_registry registry = {contexts, 2};
@@ -80,7 +82,7 @@ Test(permissions, given_the_relay_then_it_reads_no_work_and_no_dead_letters)
     struct broker_user relay = made()[RELAY];
     for (size_t at = 0; at < topology.queue_count; at++) {
         const struct topology_queue *queue = &topology.queues[at];
-        if (queue->role == QUEUE_WORK || queue->role == QUEUE_DEAD) {
+        if (queue->role == QUEUE_WORK || queue->role == QUEUE_LANE || queue->role == QUEUE_DEAD) {
             cr_assert_not(allows(relay.read, queue->name), "%.*s", STR_FMT(queue->name));
         }
     }
@@ -96,7 +98,8 @@ Test(permissions, given_a_daemon_then_it_reads_its_own_queues_and_declares_nothi
     const struct broker_user *users = made();
     for (size_t at = 0; at < topology.queue_count; at++) {
         struct str name = topology.queues[at].name;
-        bool own = str_eq(name, STR("comanda.meter"));
+        bool own =
+            str_eq(name, STR("comanda.meter")) || str_starts_with(name, STR("comanda.meter.lane."));
         bool sagas = str_eq(name, STR("comanda.saga")) || str_eq(name, STR("comanda.clock"));
         cr_assert_eq(allows(users[METER].read, name), own, "%.*s", STR_FMT(name));
         cr_assert_eq(allows(users[SAGA].read, name), sagas, "%.*s", STR_FMT(name));

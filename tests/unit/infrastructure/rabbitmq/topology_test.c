@@ -84,6 +84,42 @@ Test(topology, given_a_context_with_a_role_when_made_then_it_has_queue_ladder_an
                  1);
 }
 
+static const struct command_type wanted_by_many[] = {{.type = {"take", 4}, .contended = true}};
+static const struct bounded_context crowded = {
+    .name = {"crowded", 7}, .role = {"crowd", 5}, .commands = wanted_by_many, .command_count = 1};
+
+Test(topology, given_contended_commands_when_made_then_their_role_has_lanes_beside_its_queue)
+{
+    static const struct bounded_context *const both[] = {&counting, &crowded};
+    static const struct context_registry with_crowd = {both, 2};
+    struct topology_options given = options();
+    struct topology topology;
+    struct str queue;
+    given.registry = &with_crowd;
+    cr_assert_eq(topology_make(&given, &arena, &topology), STATUS_OK);
+    cr_assert_eq(topology.queue_count, 4 * 5 + TOPOLOGY_LANES + 1);
+    for (int lane = 0; lane < TOPOLOGY_LANES; lane++) {
+        struct str key = topology_lane_key(STR("crowded.take_seat"), lane, &arena);
+        cr_assert(topology_queue_of(&topology, STR("comanda.commands"), key, &queue));
+        cr_assert(str_eq(queue, topology_lane_queue(STR("comanda.crowd"), lane, &arena)));
+    }
+    const struct topology_queue *last = queue_of(&topology, "comanda.crowd.lane.7");
+    cr_assert_eq(last->role, QUEUE_LANE);
+    cr_assert_eq(last->lane, 7);
+    cr_assert(str_eq(last->work_queue, STR("comanda.crowd")));
+    cr_assert_not(topology_pattern_matches(STR("crowded.#"), STR("7.crowded.take_seat")),
+                  "by its lane it does not come to the role's own queue as well");
+    cr_assert_null(queue_of(&topology, "comanda.counter.lane.0"));
+}
+
+Test(topology, given_a_queue_then_its_role_is_known)
+{
+    cr_assert(str_eq(topology_role_of(STR("comanda.crowd")), STR("crowd")));
+    cr_assert(str_eq(topology_role_of(STR("comanda.crowd.lane.3")), STR("crowd")));
+    cr_assert(str_eq(topology_role_of(STR("other.crowd")), STR("")));
+    cr_assert(str_eq(topology_role_of(STR("comanda")), STR("")));
+}
+
 Test(topology, given_a_context_without_a_role_when_made_then_it_has_no_queue)
 {
     struct topology topology = made();

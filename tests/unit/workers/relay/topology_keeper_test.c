@@ -26,6 +26,7 @@ static struct {
     size_t lost_of_log;
     size_t differing;
     int lost;
+    bool refuses_lanes;
 } broker;
 
 void rabbitmq_link_init(struct rabbitmq_link *link, const struct rabbitmq_settings *settings,
@@ -79,12 +80,14 @@ enum status topology_declare(struct rabbitmq_connection *connection,
                              const struct topology *topology, struct topology_report *report)
 {
     (void)connection;
-    (void)topology;
     *report = (struct topology_report){.differing = broker.differing};
     broker.declared++;
     broker.missing_work = 0;
     broker.missing_copies = 0;
-    return broker.declare;
+    for (size_t at = 0; broker.refuses_lanes && at < topology->queue_count; at++) {
+        report->lane_refused = report->lane_refused || topology->queues[at].role == QUEUE_LANE;
+    }
+    return report->lane_refused ? STATUS_REFUSED : broker.declare;
 }
 
 enum status topology_compare(struct rabbitmq_connection *connection,
@@ -141,17 +144,18 @@ int64_t rabbitmq_now_ms(void)
     return now_ms;
 }
 
-bool topology_routes(const struct topology *topology, struct str exchange, struct str key)
-{
-    (void)topology;
-    (void)exchange;
-    (void)key;
-    return true;
-}
-
 // --- the looks
 
-static const struct topology topology = {.queue_count = 1};
+static const struct topology_queue queues[] = {
+    {.name = {"comanda.crowd", 13}, .role = QUEUE_WORK},
+    {.name = {"comanda.crowd.lane.1", 20}, .role = QUEUE_LANE, .lane = 1},
+};
+static const struct topology_binding bindings[] = {
+    {{"comanda.commands", 16}, {"comanda.crowd", 13}, {"crowded.#", 9}},
+    {{"comanda.commands", 16}, {"comanda.crowd.lane.1", 20}, {"1.crowded.#", 11}},
+};
+static const struct topology topology = {
+    .queues = queues, .queue_count = 2, .bindings = bindings, .binding_count = 2};
 static const struct rabbitmq_settings settings = {.vhost = "shop"};
 static const struct rabbitmq_management management = {.port = 1};
 static const struct relay_seen nothing = {.sent = false};
@@ -162,7 +166,7 @@ static struct topology_keeper keeper;
 static void open_declared(void)
 {
     bool mended = true;
-    cr_assert(topology_keeper_init(&keeper, &settings, &topology, &management));
+    cr_assert(topology_keeper_init(&keeper, &settings, &topology, &management, 4));
     cr_assert_eq(topology_keeper_look(&keeper, nothing, &mended), STATUS_OK);
     cr_assert_not(mended, "the first look makes everything; nothing was sent before");
     cr_assert_eq(broker.declared, 1);
@@ -300,4 +304,51 @@ Test(topology_keeper,
     broker.missing_work = 0; // somebody else has made it
     broker.check = STATUS_OK;
     look(STATUS_OK, true);
+}
+
+// --- lanes
+
+static struct str key_of(uint16_t lane, size_t room)
+{
+    static struct arena arena;
+    arena_free(&arena);
+    arena_init(&arena, 256, room);
+    struct message message = {
+        .exchange = STR("comanda.commands"), .routing_key = STR("crowded.take_seat"), .lane = lane};
+    enum status status = topology_keeper_by_lane(&keeper, &arena, &message);
+    cr_assert_eq(status, room == 0 ? STATUS_NO_MEMORY : STATUS_OK);
+    return message.routing_key;
+}
+
+Test(topology_keeper, given_a_lane_that_is_served_when_asked_then_the_message_goes_by_it)
+{
+    keeper.states[1].consumers = 1;
+    cr_assert(str_eq(key_of(5, 4096), STR("1.crowded.take_seat"))); // of four lanes
+    cr_assert(str_eq(key_of(6, 4096), STR("crowded.take_seat")), "there is no such queue");
+    cr_assert(str_eq(key_of(5, 0), STR("crowded.take_seat")), "no memory");
+}
+
+Test(topology_keeper, given_a_lane_that_nobody_serves_when_asked_then_the_roles_queue_takes_it)
+{
+    cr_assert(str_eq(key_of(5, 4096), STR("crowded.take_seat")));
+}
+
+Test(topology_keeper, given_another_number_of_lanes_when_asked_then_it_is_another_lane_or_none)
+{
+    keeper.states[1].consumers = 1;
+    keeper.lanes = 2;
+    cr_assert(str_eq(key_of(7, 4096), STR("1.crowded.take_seat")));
+    keeper.lanes = 0;
+    cr_assert(str_eq(key_of(7, 4096), STR("crowded.take_seat")));
+}
+
+Test(topology_keeper, given_a_user_that_may_not_declare_lanes_when_looked_at_then_it_does_without)
+{
+    broker.refuses_lanes = true;
+    broker.missing_work = 1;
+    look(STATUS_REFUSED, false);
+    look(STATUS_OK, true);
+    cr_assert_eq(keeper.topology->queue_count, 1);
+    cr_assert_eq(keeper.topology->binding_count, 1);
+    cr_assert(str_eq(key_of(5, 4096), STR("crowded.take_seat")));
 }

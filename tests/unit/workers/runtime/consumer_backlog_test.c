@@ -3,6 +3,7 @@
 //
 // links: workers/runtime/consumer.c workers/runtime/consumer_batch.c
 // links: workers/runtime/consumer_failures.c workers/runtime/consumer_metrics.c
+// links: workers/runtime/consumer_lanes.c
 // links: workers/runtime/consumer_settings.c workers/runtime/consumer_wait.c
 // links: workers/runtime/consumer_backlog.c
 #include <criterion/criterion.h>

@@ -4,6 +4,7 @@
 //
 // links: workers/runtime/consumer.c workers/runtime/consumer_batch.c
 // links: workers/runtime/consumer_failures.c workers/runtime/consumer_metrics.c
+// links: workers/runtime/consumer_lanes.c
 // links: workers/runtime/consumer_settings.c workers/runtime/consumer_wait.c
 // links: workers/runtime/consumer_backlog.c
 #include "runtime/consumer.h"
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/consumer_parts.h"
 #include "support/consumer_world.h"
 
 TestSuite(consumer, .init = consumer_world_open, .fini = consumer_world_close);
@@ -194,4 +196,43 @@ Test(consumer, given_settings_outside_their_limits_when_read_then_the_fault_name
         struct str name = {given, strcspn(given, "=")};
         cr_assert(str_starts_with(fault, name), "%s: %.*s", given, STR_FMT(fault));
     }
+}
+
+// --- lanes
+
+Test(consumer, given_members_when_lanes_are_dealt_then_each_lane_is_one_members_and_shares_are_even)
+{
+    struct uuid members[5];
+    struct str lanes[TOPOLOGY_LANES];
+    for (size_t at = 0; at < TOPOLOGY_LANES; at++) {
+        lanes[at] = arena_printf(&consumer_arena, "lane.%zu", at);
+    }
+    for (unsigned char count = 1; count <= 5; count++) {
+        size_t total = 0;
+        bool dealt_before[TOPOLOGY_LANES] = {false};
+        members[count - 1] = (struct uuid){.bytes = {count}};
+        for (unsigned char at = 0; at < count; at++) {
+            struct str dealt[TOPOLOGY_LANES];
+            size_t share =
+                consumer_lanes_deal(members, count, members[at], lanes, TOPOLOGY_LANES, dealt);
+            cr_assert_geq(share, TOPOLOGY_LANES / count);
+            cr_assert_leq(share, (size_t)(TOPOLOGY_LANES + count - 1) / count);
+            for (size_t each = 0; each < share; each++) {
+                size_t lane = (size_t)(dealt[each].data[dealt[each].len - 1] - '0');
+                cr_assert_not(dealt_before[lane]);
+                dealt_before[lane] = true;
+            }
+            total += share;
+        }
+        cr_assert_eq(total, TOPOLOGY_LANES);
+    }
+}
+
+Test(consumer, given_a_member_that_is_not_listed_when_lanes_are_dealt_then_it_has_none)
+{
+    const struct uuid members[] = {{.bytes = {1}}};
+    const struct str lanes[] = {{"lane.0", 6}};
+    struct str dealt[1];
+    cr_assert_eq(consumer_lanes_deal(members, 1, (struct uuid){.bytes = {2}}, lanes, 1, dealt), 0);
+    cr_assert_eq(consumer_lanes_deal(members, 0, members[0], lanes, 1, dealt), 0);
 }
