@@ -395,7 +395,6 @@ Test(relay, given_a_ring_that_brings_many_rows_then_it_says_that_it_is_awake)
     given_all_sent();
     wants(RELAY_WANT_WAKE);
     relay_take_wake(relay, STATUS_OK, now);
-    wants(RELAY_WANT_OUTCOMES);
 }
 
 Test(relay, given_no_bell_when_it_has_slept_for_long_then_it_looks_again)
