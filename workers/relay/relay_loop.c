@@ -180,6 +180,7 @@ static void note(struct relay_loop *loop, struct runtime *runtime, const struct 
         }
         break;
     case RELAY_WANT_OUTCOMES:
+    case RELAY_WANT_BELL:
     case RELAY_WANT_REST:
         note_outcomes(loop, step);
         note_bus(loop, runtime);
@@ -190,9 +191,6 @@ static void note(struct relay_loop *loop, struct runtime *runtime, const struct 
         break;
     case RELAY_WANT_ROWS:
         note_failed_read(loop, step);
-        break;
-    case RELAY_WANT_BELL:
-        note_bus(loop, runtime);
         break;
     case RELAY_WANT_LEASE:
     case RELAY_WANT_SLEEP:

@@ -91,15 +91,15 @@ static void hear(struct relay_run *run, struct relay_step *step, int wait_ms, in
     relay_take_outcomes(run->relay, step->status, outcomes, step->count, now_ms);
 }
 
-// What the bus has to tell is heard first.
+// What the bus has to tell is heard first, and is what the step tells of.
 static void listen_for_bell(struct relay_run *run, struct relay_step *step, int wait_ms,
                             int64_t now_ms)
 {
     bool rung = false;
     hear(run, step, 0, now_ms);
     if (step->status == STATUS_OK) {
-        step->status = log_bell_listen(run->ports.bell, wait_ms, &rung);
-        relay_take_bell(run->relay, step->status, rung, now_ms);
+        enum status status = log_bell_listen(run->ports.bell, wait_ms, &rung);
+        relay_take_bell(run->relay, status, rung, now_ms);
     }
 }
 
