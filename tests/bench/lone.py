@@ -78,8 +78,8 @@ def idle(report, build, before):
     theirs.append(idle_of(root, root / "build"))
     report.add("idle_cpu", statistics.mean(ours), f"ms/{IDLE_SECONDS} s", "before",
                statistics.mean(theirs))
-    report.compare("idle", "1/ms", [1 / used for used in ours], "before",
-                   [1 / used for used in theirs], FLOORS["idle"])
+    report.compare("idle", "1/s", [1000 / used for used in ours], "before",
+                   [1000 / used for used in theirs], FLOORS["idle"])
 
 
 def idle_of(root, build):

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from daemon import Daemon, Database, ROOT, until
-from relay_fixtures import FILL, ID_FUNCTION, Vhost, done, fill
+from relay_fixtures import FILL, ID_FUNCTION, done, fill, vhost  # noqa: F401
 from standby import Forwarder, Standby, ask
 from test_edge_faults import Servers
 
@@ -20,13 +20,6 @@ def servers():
     made = Servers("postgres")
     yield made
     made.remove()
-
-
-@pytest.fixture
-def vhost():
-    made = Vhost()
-    yield made
-    made.drop()
 
 
 def test_what_is_acknowledged_after_a_promotion_is_published(servers, vhost, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from daemon import BUILD, Daemon, Database, ROOT, until
 from edge import Edge, Shop
-from relay_fixtures import ID_FUNCTION, Vhost, done, fill
+from relay_fixtures import ID_FUNCTION, done, fill, vhost  # noqa: F401
 from standby import BIN, Cluster
 from test_edge_faults import Servers
 from test_relay_promoted import BURN
@@ -20,13 +20,6 @@ def servers():
     made = Servers("postgres")
     yield made
     made.remove()
-
-
-@pytest.fixture
-def vhost():
-    made = Vhost()
-    yield made
-    made.drop()
 
 
 @pytest.fixture
